@@ -1,0 +1,14 @@
+"""What Steering knows of the world, as data: category tables, and applications that refuse inspection.
+
+Read from the package; nothing is fetched.  Every file names its sources and its date.
+"""
+
+from steering.catalog.categories import Category, load_categories, load_category_files
+from steering.catalog.errors import CatalogError
+
+__all__ = [
+    "CatalogError",
+    "Category",
+    "load_categories",
+    "load_category_files",
+]
