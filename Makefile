@@ -1,0 +1,65 @@
+# `make run` starts the product, `make test` sets up and runs the whole suite.  Everything lands in .venv, .deps and
+# var, all ignored by Git; `make clean` removes the first two.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+FLOWS ?= 1000000
+
+# Recipes name the newest suitable interpreter, whatever `python3` happens to be.
+PYTHON ?= $(shell tools/find-python.sh)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help run test lint bench agreement clean
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: $(VENV)/installed  ## start everything on loopback ports; state in ./var (ARGS="--only dns" passes options on)
+	@exec $(BIN)/steering serve $(ARGS)
+
+test: $(VENV)/tools .deps/ready lint  ## set up what the tests need, lint, run every test (ARGS="tests/dns -k cname")
+	@exec $(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(VENV)/tools  ## ruff and mypy --strict
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "run: $(BIN)/ruff format"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@echo "ruff and mypy: clean"
+
+bench: $(VENV)/tools .deps/ready  ## measure against the peers, side by side (ARGS="policy")
+	@exec $(BIN)/python -m bench $(ARGS)
+
+agreement: $(VENV)/tools .deps/ready  ## a million random flows through every enforcement point (FLOWS=..., SEED=...)
+	@STEERING_AGREEMENT_FLOWS=$(FLOWS) $(if $(SEED),STEERING_AGREEMENT_SEED=$(SEED)) \
+	  exec $(BIN)/python -m pytest -q -s tests/agreement $(ARGS)
+
+clean:  ## remove the virtual environment and what the tests fetched; never the state in ./var
+	rm -rf $(VENV) .deps .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+
+# Stamps: a second run installs nothing.  pip >= 25.1 knows dependency groups.
+$(VENV)/installed: pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "Steering needs Python 3.11 or newer; none was found (set PYTHON=...)" >&2; exit 1; fi
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo "could not make $(VENV): on Debian and Ubuntu, install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	@echo "installing Steering into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/tools: $(VENV)/installed
+	@echo "installing the test tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --group test --group engines --group lint
+	@touch $@
+
+.deps/ready: tools/test-setup.sh
+	@mkdir -p .deps
+	@tools/test-setup.sh </dev/null
+	@touch $@

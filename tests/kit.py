@@ -1,0 +1,119 @@
+"""What tests everywhere share: the outside programs they need, free ports, and waiting without sleeping for luck."""
+
+import asyncio
+import importlib.util
+import os
+import shutil
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Something outside this project that a test runs against.
+
+    present: whether it is here.  how: what brings it.
+    """
+
+    present: Callable[[], bool]
+    how: str
+
+
+def _program(name: str, package: str = "") -> Need:
+    return Need(present=lambda: shutil.which(name) is not None, how=f"apt-get install {package or name}")
+
+
+def _module(name: str) -> Need:
+    return Need(present=lambda: importlib.util.find_spec(name) is not None, how=f"pip install {name.replace('_', '-')}")
+
+
+def _can_unshare() -> bool:
+    return os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("unshare") is not None
+
+
+NEEDS: Mapping[str, Need] = {
+    "acorn": Need(present=lambda: acorn_folder().is_dir(), how="npm install --prefix .deps acorn@8 (make test does)"),
+    "certutil": _program("certutil", "libnss3-tools"),
+    "chromium": _program("chromium"),
+    "curl": _program("curl"),
+    "dig": _program("dig", "bind9-dnsutils"),
+    "dukpy": _module("dukpy"),
+    "duktape": _program("duk", "duktape"),
+    "firefox": Need(
+        present=lambda: bool(shutil.which("firefox-esr") or shutil.which("firefox")), how="apt-get install firefox-esr"
+    ),
+    "git": _program("git"),
+    "ip": _program("ip", "iproute2"),
+    "jsc": _program("jsc", "libjavascriptcoregtk-4.0-bin"),
+    "linux": Need(present=lambda: os.uname().sysname == "Linux", how="run it on Linux"),
+    "mini-racer": _module("py_mini_racer"),
+    "node": _program("node", "nodejs"),
+    "openssl": _program("openssl"),
+    "pacparser": Need(present=lambda: Path("/usr/lib/libpacparser.so.1").exists(), how="apt-get install libpacparser1"),
+    "pythonmonkey": _module("pythonmonkey"),
+    "quickjs": _module("quickjs"),
+    "root": Need(present=lambda: os.geteuid() == 0, how="run it as root"),
+    # A mount namespace of one's own, so that a browser can be given another /etc/resolv.conf.
+    "unshare": Need(present=_can_unshare, how="run it as root, with iproute2 and util-linux"),
+}
+
+
+def acorn_folder() -> Path:
+    """Where npm put acorn."""
+    return ROOT / ".deps" / "node_modules" / "acorn"
+
+
+def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody listens on at this moment.  Prefer binding port 0 where the program under test can."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def free_port_both(host: str = "127.0.0.1") -> int:
+    """A port that is free for UDP and TCP alike."""
+    while True:
+        port = free_port(host, socket.SOCK_DGRAM)
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+
+
+async def eventually(
+    condition: Callable[[], object] | Callable[[], Awaitable[object]], within_s: float = 10, what: str = "the condition"
+) -> None:
+    """Return as soon as ``condition()`` is true; fail when it is not within ``within_s``."""
+    deadline = time.monotonic() + within_s
+    while True:
+        result = condition()
+        if isinstance(result, Awaitable):
+            result = await result
+        if result:
+            return
+        assert time.monotonic() < deadline, f"{what} did not come true within {within_s} s"
+        await asyncio.sleep(0.02)
+
+
+def wait_until(condition: Callable[[], object], within_s: float = 10, what: str = "the condition") -> None:
+    """``eventually`` for tests without an event loop."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {within_s} s"
+        time.sleep(0.02)
+
+
+def missing(needs: tuple[str, ...]) -> list[str]:
+    """What of ``needs`` is not here, each with how to get it.  An unknown name is a mistake in the test."""
+    unknown = [name for name in needs if name not in NEEDS]
+    assert not unknown, f"needs({', '.join(unknown)}) is not in tests/kit.py NEEDS"
+    return [f"{name} ({NEEDS[name].how})" for name in needs if not NEEDS[name].present()]
