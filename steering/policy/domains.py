@@ -73,7 +73,11 @@ _PATTERNS: dict[str, re.Pattern[str]] = {}
 def glob_pattern(glob: str) -> re.Pattern[str]:
     """A label with ``*`` as a regular expression; ``*`` stands for any run of characters within the label."""
     if glob not in _PATTERNS:
-        _PATTERNS[glob] = re.compile("[^.]*".join(map(re.escape, re.sub(r"\*+", "*", glob).split("*"))))
+        first, *middle, last = map(re.escape, glob.split("*"))
+        # Atomic groups: the leftmost fit of each part is as good as any, so nothing is ever tried again.
+        # A plain ".*a.*a.*a" takes exponential time on a label that a client chose.
+        between = "".join(f"(?>[^.]*?{part})" for part in middle if part)
+        _PATTERNS[glob] = re.compile(f"{first}{between}[^.]*{last}")
     return _PATTERNS[glob]
 
 

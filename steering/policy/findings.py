@@ -8,6 +8,7 @@ from enum import Enum
 class Severity(Enum):
     ERROR = "error"  # the file cannot be enforced
     WARNING = "warning"  # it can, but probably does not do what its author meant
+    NOTE = "note"  # worth knowing
 
 
 Pointer = tuple[str | int, ...]
@@ -61,4 +62,8 @@ def printable(text: str, max_chars: int = 200) -> str:
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """By place in the file, errors first where two share one."""
-    return tuple(sorted(findings, key=lambda f: (f.line, f.column, f.severity is Severity.WARNING, f.code, f.message)))
+    return tuple(sorted(findings, key=_order))
+
+
+def _order(finding: Finding) -> tuple[int, int, bool, str, str]:
+    return finding.line, finding.column, finding.severity is not Severity.ERROR, finding.code, finding.message

@@ -16,6 +16,7 @@ from steering.policy.errors import HostError
 Address = IPv4Address | IPv6Address
 
 MAX_NAME = 253  # RFC 1035 2.3.4: 255 octets on the wire
+MAX_TEXT = 4 * MAX_NAME  # before normalising: what is remembered is bounded too, whatever surrounds the name
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 # WHATWG URL "ends in a number": resolvers read such a name as an address in an old notation (127.1, 0x7f.1).
 _NUMERIC_END = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$")
@@ -42,12 +43,18 @@ class Host:
         return self.address is None and not self.numeric
 
 
-@lru_cache(maxsize=65536)
 def parse_host(text: str) -> Host:
     """Normalise a host as it came from a URL, an SNI, a CONNECT authority (without port) or a DNS question.
 
     Raises HostError with the reason.  IPv6 may stand in brackets; a zone id is refused.
     """
+    if len(text) > MAX_TEXT:
+        raise HostError(f"{text[:60]!r}... is longer than {MAX_NAME} characters")
+    return _parse(text)
+
+
+@lru_cache(maxsize=65536)
+def _parse(text: str) -> Host:
     if "[" in text or ":" in text:
         return _parse_ipv6(text)
     name = normalise_name(text)

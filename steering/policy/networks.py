@@ -26,8 +26,9 @@ class NetworkMap(Generic[T]):
         return bool(self._tables)
 
     def holding(self, address: Address) -> list[T]:
-        """The values of every network that holds ``address``."""
-        number, version = int(address), address.version
+        """The values of every network that holds ``address``; an IPv4-mapped one is the IPv4 address it carries."""
+        bare = getattr(address, "ipv4_mapped", None) or address
+        number, version = int(bare), bare.version
         found: list[T] = []
         for table_version, shift, table in self._tables:
             if table_version == version:

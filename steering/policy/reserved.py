@@ -170,7 +170,8 @@ def reserved_names(settings: ReservedSettings) -> dict[str, tuple[Reserved, bool
     for zone in settings.internal_zones:
         table[zone] = (INTERNAL, True)
     for name in settings.own_names:
-        table[name] = (OWN, False)
+        # Its own name may be a zone's: the names below stay what they were, to which OWN does the same.
+        table[name] = (OWN, table.get(name, (OWN, False))[1])
     return table
 
 

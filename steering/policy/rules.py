@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import TypeVar
 
 from steering.policy.domains import Domain, Reach, parse_domain
 from steering.policy.errors import PolicyError, RulesError, SourceError
 from steering.policy.model import Action, ProgramModel, RuleModel, RulesModel, instant
 from steering.policy.programs import ProgramEntry, parse_program
-from steering.policy.suffixes import is_icann_suffix
+from steering.policy.suffixes import holds_icann_suffix, is_icann_suffix
 
 Network = IPv4Network | IPv6Network
 Pointer = tuple[str | int, ...]
@@ -145,12 +145,20 @@ def rule_set(model: RulesModel, categories: CategoryTable = NO_CATEGORIES) -> Ru
 def parse_network(text: str) -> Network:
     """An IP address or CIDR.  Raises SourceError; host bits are refused, they are usually a typing error."""
     try:
-        return ip_network(text.strip())
+        return _plain(ip_network(text.strip()))
     except ValueError as exc:
         if "host bits" in str(exc):
             loose = ip_network(text.strip(), strict=False)
             raise SourceError(f"{text!r} has bits set behind its prefix; did you mean '{loose}'?") from exc
         raise SourceError(f"{text!r} is neither an IP address nor a network such as 10.1.0.0/16") from exc
+
+
+def _plain(network: Network) -> Network:
+    """An IPv4-mapped network as the IPv4 network it carries: that is how addresses are compared."""
+    carried = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if carried is None or network.prefixlen < 96:
+        return network
+    return IPv4Network((carried, network.prefixlen - 96))
 
 
 def _read_groups(model: RulesModel, reader: _Reader) -> dict[str, GroupSource]:
@@ -240,11 +248,11 @@ def _too_wide(rule: Rule, model: RuleModel) -> list[Problem]:
     if rule.source and rule.any_destination and not rule.programs and _covers_a_family(rule.source):
         message = f"'{rule.name}' bypasses every address of a family; name a destination, a program or smaller networks"
         problems.append(Problem((*at, "source"), message))
-    if any(network.prefixlen == 0 for network in rule.addresses):
+    if _covers_a_family(rule.addresses):
         problems.append(Problem((*at, "addresses"), "a bypass cannot cover every address; name smaller networks"))
     for i, domain in enumerate(rule.domains):
-        if domain.reach is not Reach.EXACT and is_icann_suffix(domain.name):
-            message = f"'{domain}' would bypass names of unknown owners: '{domain.name}' is a public suffix"
+        if domain.reach is not Reach.EXACT and (is_icann_suffix(domain.name) or holds_icann_suffix(domain.name)):
+            message = f"'{domain}' would bypass names of unknown owners: '{domain.name}' is, or holds, a public suffix"
             problems.append(Problem((*at, "domains", i), message))
     return problems
 
@@ -256,17 +264,7 @@ def _covers_a_family(sources: Sequence[Source]) -> bool:
         for n in (s.networks if isinstance(s, GroupSource) else (s,))
         if not isinstance(n, UserSource)
     ]
-    for version in (4, 6):
-        covered = sum(1 << (n.max_prefixlen - n.prefixlen) for n in _disjoint(networks, version))
-        if covered == 1 << (32 if version == 4 else 128):
-            return True
-    return False
-
-
-def _disjoint(networks: Sequence[Network], version: int) -> list[Network]:
-    """The networks of one family, those inside another left out; what remains cannot overlap."""
-    kept: list[Network] = []
-    for network in sorted((n for n in networks if n.version == version), key=lambda n: n.prefixlen):
-        if not any(network.subnet_of(k) for k in kept):  # type: ignore[arg-type]  # one family
-            kept.append(network)
-    return kept
+    # Collapsed, the networks of a family are disjoint, and all of it is one network without a prefix.
+    v4 = list(collapse_addresses(n for n in networks if isinstance(n, IPv4Network)))
+    v6 = list(collapse_addresses(n for n in networks if isinstance(n, IPv6Network)))
+    return any(n.prefixlen == 0 for n in v4) or any(n.prefixlen == 0 for n in v6)
