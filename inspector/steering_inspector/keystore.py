@@ -1,0 +1,170 @@
+"""The CA on disk: made once, kept so that nobody else can read it, refused where that is in doubt.
+
+``ca/ca.key`` and ``ca/ca.pem`` in the state folder, 0600 in a 0700 folder; after a rotation the certificate before
+stands beside as ``ca/previous.pem``, so that clients can go on trusting both until the new one has reached them.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from steering_inspector.authority import Authority, new_authority
+
+WARN_BEFORE_S = 90 * 86400
+
+
+class KeystoreError(Exception):
+    """The CA cannot be used; the text says why and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keystore:
+    """A CA that may be used.  previous: the certificate before the last rotation, or None."""
+
+    authority: Authority
+    folder: Path
+    previous: x509.Certificate | None = None
+
+    @property
+    def pem(self) -> bytes:
+        return self.authority.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def der(self) -> bytes:
+        return self.authority.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def bundle(self) -> bytes:
+        """What clients should trust: the certificate in use, and the one before it."""
+        before = self.previous.public_bytes(serialization.Encoding.PEM) if self.previous else b""
+        return self.pem + before
+
+    def warnings(self, now: float) -> list[str]:
+        left_s = self.authority.certificate.not_valid_after_utc.timestamp() - now
+        if left_s > WARN_BEFORE_S:
+            return []
+        days = int(left_s // 86400)
+        return [f"the CA certificate ends in {days} days: run 'steering ca rotate' and distribute the new one"]
+
+    def describe(self) -> dict[str, str]:
+        """For people: subject, fingerprint, validity, place."""
+        certificate = self.authority.certificate
+        digest = certificate.fingerprint(hashes.SHA256()).hex().upper()
+        return {
+            "subject": certificate.subject.rfc4514_string(),
+            "sha256": ":".join(digest[i : i + 2] for i in range(0, len(digest), 2)),
+            "not_before": certificate.not_valid_before_utc.isoformat(),
+            "not_after": certificate.not_valid_after_utc.isoformat(),
+            "certificate": str(self.folder / "ca.pem"),
+            "previous": self.previous.subject.rfc4514_string() if self.previous else "",
+        }
+
+
+def load_or_create(state: Path, now: float, *, name: str, passphrase: bytes | None = None) -> Keystore:
+    """The CA under ``state``/ca; made where there is none.  Raises KeystoreError."""
+    folder = state / "ca"
+    present = [(folder / part).exists() for part in ("ca.key", "ca.pem")]
+    if not any(present):
+        return _create(folder, now, name, passphrase)
+    if not all(present):
+        missing = "ca.pem" if present[0] else "ca.key"
+        raise KeystoreError(f"{folder / missing} is missing: restore it, or remove the folder to make a new CA")
+    return load(state, now, passphrase=passphrase)
+
+
+def load(state: Path, now: float, *, passphrase: bytes | None = None) -> Keystore:
+    """The CA under ``state``/ca.  Raises KeystoreError."""
+    folder = state / "ca"
+    key_file = folder / "ca.key"
+    _check_private(folder, directory=True)
+    _check_private(key_file, directory=False)
+    try:
+        key = serialization.load_pem_private_key(key_file.read_bytes(), passphrase)
+        certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    except (OSError, ValueError, TypeError) as exc:
+        raise KeystoreError(f"{folder}: the CA cannot be read: {exc}") from exc
+    _check_pair(folder, key, certificate, now)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    before = folder / "previous.pem"
+    previous = x509.load_pem_x509_certificate(before.read_bytes()) if before.exists() else None
+    return Keystore(authority=Authority(certificate, key), folder=folder, previous=previous)
+
+
+def rotate(state: Path, now: float, *, name: str, passphrase: bytes | None = None) -> Keystore:
+    """Make a new CA; the certificate before stays in ``previous.pem`` for the overlap."""
+    folder = state / "ca"
+    old = load(state, now, passphrase=passphrase) if (folder / "ca.key").exists() else None
+    if old is not None:
+        _write(folder / "previous.pem", old.pem)
+    return _create(folder, now, name, passphrase, previous=old.authority.certificate if old else None)
+
+
+def _create(
+    folder: Path, now: float, name: str, passphrase: bytes | None, previous: x509.Certificate | None = None
+) -> Keystore:
+    authority = new_authority(now, name=name)
+    encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(
+            folder / "ca.key",
+            authority.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption),
+        )
+        _write(folder / "ca.pem", authority.certificate.public_bytes(serialization.Encoding.PEM))
+    except OSError as exc:
+        raise KeystoreError(f"{folder}: the CA cannot be written: {exc}") from exc
+    return Keystore(authority=authority, folder=folder, previous=previous)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, 0600 from its first byte."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _check_private(path: Path, *, directory: bool) -> None:
+    state = path.lstat()
+    if stat.S_ISLNK(state.st_mode):
+        raise KeystoreError(f"{path} is a symbolic link: put the file itself there")
+    if state.st_mode & 0o077:
+        mode = "700" if directory else "600"
+        raise KeystoreError(f"{path} can be read by others ({stat.filemode(state.st_mode)}): run 'chmod {mode} {path}'")
+    if state.st_uid not in (os.geteuid(), 0):
+        raise KeystoreError(f"{path} belongs to user {state.st_uid}: run 'chown' so that this service's user owns it")
+
+
+def _check_pair(folder: Path, key: object, certificate: x509.Certificate, now: float) -> None:
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise KeystoreError(f"{folder / 'ca.key'} is no EC key: Steering signs with ECDSA P-256")
+    if key.public_key() != certificate.public_key():
+        raise KeystoreError(f"{folder}: ca.key does not belong to ca.pem: restore the pair from one backup")
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound as exc:
+        raise KeystoreError(f"{folder / 'ca.pem'} is no CA certificate: {exc}") from exc
+    if not constraints.ca:
+        raise KeystoreError(f"{folder / 'ca.pem'} is no CA certificate (basicConstraints CA:FALSE)")
+    moment = datetime.fromtimestamp(now, UTC)
+    if moment >= certificate.not_valid_after_utc:
+        ended = certificate.not_valid_after_utc.date()
+        raise KeystoreError(f"{folder / 'ca.pem'} ended on {ended}: run 'steering ca rotate'")
+    if moment < certificate.not_valid_before_utc:
+        raise KeystoreError(f"{folder / 'ca.pem'} is not valid yet: is this machine's clock right?")
