@@ -1,0 +1,286 @@
+"""What to do with a connection, given what it has shown so far: authority of CONNECT, ClientHello, Host.
+
+Pure.  The cases, in the order in which they are asked:
+
+1. CONNECT names an authority.  Ports, reserved names, a missing CA and the rules for that name may end it here.
+2. The ClientHello shows SNI and ALPN (or is none).  A bypass needs every name visible by now to be bypassed; the
+   strictest of their effects stands.
+3. A plain request shows Host.  It is decided by itself and never tunnelled.
+
+The name that was decided is the name that is resolved and dialled.  SNI names the origin of what is opened: CONNECT
+to A with SNI B is decided on both, opened under B and dialled as B, so that no rule reads one name while another is
+dialled; the requests inside must name B as well.  CONNECT to an address is decided on, dialled and opened by its
+SNI; without one it is opened under the address, and the origin must prove that address.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from steering.policy import Decision, Effect, Flow, Host, Point, Policy, effect, parse_host
+from steering.policy.errors import HostError
+from steering.policy.hosts import Address
+from steering_inspector.heads import HeadError
+from steering_inspector.request import Authority
+from steering_inspector.settings import InspectorSettings
+
+# Reserved entries that ``allow_destinations`` opens, each within those networks only (the destination guard sees
+# to that after resolution).  The service's own names, reverse zones and canaries stay refused.
+OPENABLE = frozenset(("loopback", "internal", "single-label", "local-names"))
+
+
+class Alert(Enum):
+    """TLS alerts that say to a client why it is refused (RFC 8446 6)."""
+
+    ACCESS_DENIED = 49
+    DECODE_ERROR = 50
+    INTERNAL_ERROR = 80
+    UNRECOGNIZED_NAME = 112
+    NO_APPLICATION_PROTOCOL = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A decided name.  guarded: it was reserved and is opened up: only ``allow_destinations`` may be dialled."""
+
+    host: Host
+    decision: Decision
+    effect: Effect
+    guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peek:
+    """CONNECT is answered 200; the ClientHello decides."""
+
+    authority: Authority
+    named: Named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tunnel:
+    """Dial ``name`` and pass bytes.  names: all that must stay bypassed; reason: of one that a setting opened."""
+
+    name: Named
+    port: int
+    names: tuple[Host, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """Take the client's TLS under ``name``; requests inside are decided one by one."""
+
+    name: Named
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Take the client's TLS under ``name`` and show a page to whatever it asks."""
+
+    name: Named
+    status: int
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """Answer with ``status`` where plain HTTP is spoken, with ``alert`` where TLS is, and close."""
+
+    reason: str
+    why: str
+    status: int = 403
+    alert: Alert = Alert.ACCESS_DENIED
+    named: Named | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What a ClientHello shows; sni "" for none."""
+
+    sni: str = ""
+    alpn: tuple[str, ...] = ()
+
+
+class NoHello(Enum):
+    """What came in the place of a ClientHello."""
+
+    NOT_TLS = "not-tls"
+    MALFORMED = "malformed-hello"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What decisions are made by: policy, client, instant (seconds since the epoch), settings, and the CA's state."""
+
+    policy: Policy
+    client: Address
+    at: float
+    settings: InspectorSettings
+    can_open: bool
+
+    def decide(self, host: Host) -> Named:
+        decision = self.policy.decide(Flow(host=host, source=self.client), self.at)
+        taken = effect(Point.INSPECTOR, decision) or Effect.REFUSE
+        if taken is Effect.REFUSE and self._opened_up(host, decision):
+            return Named(host=host, decision=decision, effect=Effect.OPEN, guarded=True)
+        return Named(host=host, decision=decision, effect=taken)
+
+    def _opened_up(self, host: Host, decision: Decision) -> bool:
+        networks = self.settings.allow_destinations
+        if decision.reserved is None or decision.reserved.key not in OPENABLE:
+            return False
+        if host.address is None:
+            return bool(networks)
+        bare = getattr(host.address, "ipv4_mapped", None) or host.address
+        return any(bare in network for network in networks)
+
+
+NO_CA = Refuse(
+    reason="no-ca",
+    why="the certificate authority of this inspector is missing or unusable; only bypasses are passed",
+    status=503,
+    alert=Alert.INTERNAL_ERROR,
+)
+_NUMERIC = "a name that ends in a number is an address in an old notation, or nothing"
+
+
+def on_connect(authority: Authority, view: View) -> Peek | Refuse:
+    """CONNECT arrived."""
+    if authority.port is None:
+        return Refuse(reason="malformed-authority", why="CONNECT without a port", status=400)
+    if authority.port not in view.settings.connect_ports:
+        return Refuse(reason="port", why=f"CONNECT to port {authority.port} is not allowed")
+    if authority.host.numeric:
+        return Refuse(reason="numeric-name", why=_NUMERIC, status=400)
+    named = view.decide(authority.host)
+    if named.effect is Effect.REFUSE:
+        return refused(named)
+    if not view.can_open and authority.host.is_name and named.effect is not Effect.TUNNEL:
+        return NO_CA
+    return Peek(authority=authority, named=named)
+
+
+def on_hello(hello: Hello | NoHello, peek: Peek | None, view: View) -> Tunnel | Open | Page | Refuse:
+    """The ClientHello is complete, or something else came.  peek: None on a transparent connection."""
+    if isinstance(hello, NoHello):
+        return _without_hello(hello, peek, view)
+    try:
+        sni = parse_host(hello.sni) if hello.sni else None
+    except HostError as exc:
+        return Refuse(reason="malformed-sni", why=str(exc), alert=Alert.UNRECOGNIZED_NAME)
+    if sni is None or (sni.address is not None and peek is not None and sni == peek.authority.host):
+        return _without_sni(hello, peek, view)
+    if not sni.is_name:
+        return Refuse(reason="malformed-sni", why="the SNI is not a domain name", alert=Alert.UNRECOGNIZED_NAME)
+    return _with_names(_visible_names(sni, peek, view), hello, peek, view)
+
+
+def _visible_names(sni: Host, peek: Peek | None, view: View) -> tuple[Named, ...]:
+    """The decided names, the one that names the origin first."""
+    inner = view.decide(sni)
+    if peek is None or peek.authority.host == sni:
+        return (inner,)
+    outer = view.decide(peek.authority.host)
+    if outer.host.address is not None and outer.effect is not Effect.BLOCK_PAGE:
+        return (inner,)
+    return (inner, outer)
+
+
+_STRICTNESS = {Effect.TUNNEL: 0, Effect.OPEN: 1, Effect.BLOCK_PAGE: 2, Effect.REFUSE: 3}
+
+
+def _with_names(names: tuple[Named, ...], hello: Hello, peek: Peek | None, view: View) -> Tunnel | Open | Page | Refuse:
+    origin = names[0]
+    strictest = max(names, key=lambda named: _STRICTNESS[named.effect])
+    port = _port(peek, view)
+    if strictest.effect is Effect.TUNNEL:
+        # Two bypassed names: the client's own choice is dialled, as if nobody stood between.
+        return Tunnel(name=names[-1], port=port, names=tuple(named.host for named in names))
+    if strictest.effect is Effect.REFUSE:
+        return refused(strictest)
+    if not view.can_open:
+        return NO_CA
+    speaks_http1 = not hello.alpn or "http/1.1" in hello.alpn
+    if strictest.effect is Effect.BLOCK_PAGE:
+        if not speaks_http1:
+            return Refuse(reason="blocked", why=strictest.decision.why, named=strictest)
+        shown = Named(host=origin.host, decision=strictest.decision, effect=Effect.BLOCK_PAGE)
+        return Page(name=shown, status=403, reason="blocked", why=strictest.decision.why)
+    if not speaks_http1:
+        if view.settings.allow_no_http1:
+            return Tunnel(name=origin, port=port, names=tuple(n.host for n in names), reason="no-http1")
+        return Refuse(
+            reason="no-http1",
+            why="the client offers no http/1.1, so its connection cannot be opened",
+            alert=Alert.NO_APPLICATION_PROTOCOL,
+            named=origin,
+        )
+    return Open(name=origin if origin.effect is Effect.OPEN else _as_open(origin, strictest), port=port)
+
+
+def _as_open(origin: Named, strictest: Named) -> Named:
+    return Named(host=origin.host, decision=strictest.decision, effect=Effect.OPEN, guarded=origin.guarded)
+
+
+def _without_sni(hello: Hello, peek: Peek | None, view: View) -> Tunnel | Open | Page | Refuse:
+    if peek is None:
+        why = "a transparent connection without SNI names no origin"
+        return Refuse(reason="no-sni", why=why, alert=Alert.UNRECOGNIZED_NAME)
+    named = view.decide(peek.authority.host)
+    if named.host.is_name and named.effect is Effect.OPEN and not view.settings.allow_no_sni:
+        why = "the ClientHello inside a CONNECT to a name carries no SNI"
+        return Refuse(reason="no-sni", why=why, alert=Alert.UNRECOGNIZED_NAME, named=named)
+    return _with_names((named,), hello, peek, view)
+
+
+def _without_hello(what: NoHello, peek: Peek | None, view: View) -> Tunnel | Refuse:
+    why = "the bytes inside are no TLS" if what is NoHello.NOT_TLS else "the ClientHello cannot be read"
+    alert = Alert.DECODE_ERROR
+    if peek is None:
+        return Refuse(reason=what.value, why=why, status=400, alert=alert)
+    named = view.decide(peek.authority.host)
+    if named.effect is Effect.TUNNEL:
+        return Tunnel(name=named, port=_port(peek, view), names=(named.host,))
+    if named.effect is Effect.OPEN and what is NoHello.NOT_TLS and view.settings.allow_non_tls:
+        return Tunnel(name=named, port=_port(peek, view), names=(named.host,), reason=what.value)
+    return Refuse(reason=what.value, why=why, status=400, alert=alert, named=named)
+
+
+def on_plain_request(authority: Authority | None, view: View) -> Named | Refuse:
+    """A plain request arrived, through the explicit proxy or by Host; the caller acts on ``effect``."""
+    if authority is None:
+        return Refuse(reason="no-host", why="the request names no host", status=400)
+    if authority.host.numeric:
+        return Refuse(reason="numeric-name", why=_NUMERIC, status=400)
+    named = view.decide(authority.host)
+    return refused(named) if named.effect is Effect.REFUSE else named
+
+
+def on_inner_request(name: Host, port: int, scheme: str, authority: Authority | None, view: View) -> Named:
+    """A request inside an opened connection.  Raises HeadError(421) where it names another origin."""
+    if scheme == "http":
+        raise HeadError(400, "malformed-target", "an http target inside TLS")
+    if authority is None or authority.host != name or (authority.port or 443) not in (port, 443):
+        raise HeadError(421, "misdirected", "the request names another host than the TLS connection it came by")
+    return view.decide(name)
+
+
+def still_tunnelled(names: tuple[Host, ...], by_setting: bool, view: View) -> bool:
+    """Whether a tunnel may stay under the policy of ``view``."""
+    effects = {view.decide(host).effect for host in names}
+    return effects <= ({Effect.TUNNEL, Effect.OPEN} if by_setting else {Effect.TUNNEL})
+
+
+def refused(named: Named) -> Refuse:
+    """The refusal of a reserved name."""
+    reserved = named.decision.reserved
+    reason = f"reserved-{reserved.key}" if reserved else "reserved"
+    return Refuse(reason=reason, why=named.decision.why, named=named)
+
+
+def _port(peek: Peek | None, view: View) -> int:
+    if peek is None or peek.authority.port is None:
+        return view.settings.origin_tls_port
+    return peek.authority.port

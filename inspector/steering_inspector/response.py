@@ -1,0 +1,98 @@
+"""Is this response head one that a client cannot misread, and what is sent on of it?
+
+Pure.  aiohttp reads responses leniently by design, and a hostile origin sits on that side: nothing of its head is
+sent on raw, and what two parsers could read differently is an error.
+"""
+
+from dataclasses import dataclass
+
+from aiohttp.http_parser import RawResponseMessage
+
+from steering_inspector.fields import FRAMING, Field, body_of, check_fields, end_to_end, render_fields, tokens_of
+from steering_inspector.fields import values_of as field_values
+from steering_inspector.framing import Body, ChunkedBody, CloseBody, LengthBody
+from steering_inspector.heads import HeadError
+from steering_inspector.request import CONNECTION_AUTH, Request
+
+BAD = "malformed-response"
+# Alt-Svc would move the client to HTTP/3, past this inspector.
+_DROPPED = FRAMING | {b"alt-svc", b"alternate-protocol"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Response:
+    """A checked response.
+
+    fields: end-to-end fields without framing.  body: None where there is none.
+    length: the Content-Length to tell, also where no body follows it (HEAD, 304); None for none.
+    keep_alive: whether the origin's connection can be used again.
+    connection_auth: it asks to authenticate the connection (NTLM, Negotiate).
+    """
+
+    status: int
+    phrase: str
+    fields: list[Field]
+    body: Body | None
+    length: int | None
+    keep_alive: bool
+    connection_auth: bool
+
+    @property
+    def interim(self) -> bool:
+        return self.status < 200 and self.status != 101
+
+
+def check_response(head: RawResponseMessage, request: Request) -> Response:
+    """Check the head that answers ``request``.  Raises HeadError."""
+    major, minor = head.version
+    if major != 1 or minor not in (0, 1):
+        raise HeadError(502, BAD, "a version other than HTTP/1.0 and HTTP/1.1")
+    if not 100 <= head.code <= 599:
+        raise HeadError(502, BAD, "a status code out of range")
+    fields: tuple[Field, ...] = tuple(head.raw_headers)
+    check_fields(fields, 502, BAD)
+    announced = body_of(fields, minor=minor, status=502, reason=BAD, padded=True)
+    if head.code == 101:
+        _check_switch(fields, request)
+    connection = tokens_of(fields, b"connection")
+    body: Body | None = announced if announced is not None else CloseBody()
+    length = announced.left if isinstance(announced, LengthBody) else None
+    if request.method == "HEAD" or head.code < 200 or head.code in (204, 304):
+        body = None
+        length = length if request.method == "HEAD" or head.code == 304 else None
+    elif isinstance(body, LengthBody) and body.left == 0:
+        body = None
+    persistent = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
+    return Response(
+        status=head.code,
+        phrase=_phrase(head.reason),
+        fields=end_to_end(fields, _DROPPED),
+        body=body,
+        length=length,
+        keep_alive=persistent and not isinstance(body, CloseBody),
+        connection_auth=any(v.lower().startswith(CONNECTION_AUTH) for v in field_values(fields, b"www-authenticate")),
+    )
+
+
+def render_response(response: Response, request: Request, *, keep_alive: bool) -> bytes:
+    """The head as it is sent to the client.  keep_alive: whether we shall read another request after it."""
+    lines = [f"HTTP/1.1 {response.status} {response.phrase}\r\n".encode("ascii"), render_fields(response.fields)]
+    if response.length is not None:
+        lines.append(b"Content-Length: %d\r\n" % response.length)
+    elif isinstance(response.body, ChunkedBody) and request.minor == 1:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    if response.status == 101:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    elif not keep_alive and not response.interim:
+        lines.append(b"Connection: close\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def _check_switch(fields: tuple[Field, ...], request: Request) -> None:
+    if not request.websocket or tokens_of(fields, b"upgrade") != [b"websocket"]:
+        raise HeadError(502, "unasked-upgrade", "the origin switches to a protocol that was not asked for")
+
+
+def _phrase(text: str) -> str:
+    return "".join(c for c in text if " " <= c <= "~")[:100]

@@ -1,0 +1,274 @@
+"""The inspector as a service: listeners, accepting, the clock that enforces deadlines, draining.
+
+One instance runs on one event loop; several processes each run one on shared ports.
+"""
+
+import asyncio
+import errno
+import logging
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from socket import AF_UNIX, IPPROTO_TCP, TCP_NODELAY, socket
+
+from steering.policy import Policy
+from steering.policy.access import Sink
+from steering.policy.hosts import Address
+from steering.policy.live import Live
+from steering.policy.networks import NetworkMap
+from steering_inspector.guard import destination_guard
+from steering_inspector.preface import Preface, begin_connect
+from steering_inspector.session import Place, Session, Way
+from steering_inspector.settings import InspectorSettings
+from steering_inspector.transport import Link
+from steering_inspector.upstream import Resolve, Upstreams
+from steering_inspector.workings import HandshakeFailure, Leaves, Outcome, Workings
+
+log = logging.getLogger("steering.inspector")
+
+TICK_S = 0.5
+ACCEPTS_PER_WAKE = 32
+BACK_OFF_S = 0.2
+_NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_NOT_ALLOWED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+Begin = Callable[[Workings, socket, Address], None]
+
+
+class Inspector:
+    """Construct within a running event loop, then ``start`` with bound and listening sockets.
+
+    leaves: None while the CA is missing or unusable: bypasses are tunnelled, everything else is refused.
+    resolve: the addresses of a name, by the service's own upstreams (never the split answer).
+    on_handshake_failure: told of clients that do not take our certificates.
+    """
+
+    def __init__(
+        self,
+        settings: InspectorSettings,
+        live: Live,
+        leaves: Leaves | None,
+        origin_tls: ssl.SSLContext,
+        resolve: Resolve,
+        sink: Sink,
+        clock: Callable[[], float] = time.time,
+        on_handshake_failure: Callable[[HandshakeFailure], None] | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        upstreams = Upstreams(
+            limits=settings.limits,
+            context=origin_tls,
+            resolve=resolve,
+            guard=destination_guard(settings, self._listening),
+            loop=loop,
+        )
+        self._workings = Workings(
+            settings=settings,
+            live=live,
+            leaves=leaves,
+            upstreams=upstreams,
+            sink=sink,
+            clock=clock,
+            loop=loop,
+            on_handshake_failure=on_handshake_failure,
+        )
+        self._allowed = NetworkMap((network, True) for network in settings.allowed)
+        self._listeners: dict[socket, Begin] = {}
+        self._own: frozenset[tuple[str, int]] = frozenset()
+        self._ticking: asyncio.Task[None] | None = None
+        self._swept_at = loop.time()
+        live.subscribe(self._on_swap)
+        if leaves is None:
+            log.error("no usable certificate authority: only bypasses are passed, everything else is refused")
+
+    def _on_swap(self, policy: Policy) -> None:
+        if not self._workings.loop.is_closed():  # a swap may come from another thread, and after our end
+            self._workings.loop.call_soon_threadsafe(self._recheck)
+
+    def _listening(self) -> frozenset[tuple[str, int]]:
+        return self._own
+
+    def start(self, explicit: Sequence[socket] = (), tls: Sequence[socket] = (), http: Sequence[socket] = ()) -> None:
+        """Accept on bound, listening sockets, by kind: explicit proxy, transparent by SNI, transparent by Host."""
+        for listeners, begin in ((explicit, _explicit), (tls, _transparent_tls), (http, _transparent_http)):
+            for listener in listeners:
+                listener.setblocking(False)
+                self._listeners[listener] = begin
+                self._accept_on(listener)
+        self._own |= self._workings.settings.own | {_name(listener) for listener in self._listeners}
+        if self._ticking is None:
+            self._ticking = self._workings.loop.create_task(self._tick())
+
+    def replace_leaves(self, leaves: Leaves | None) -> None:
+        """Use another CA from now on (rotation, repair); None: refuse all that would be opened."""
+        self._workings.leaves = leaves
+        if leaves is None:
+            log.error("the certificate authority has become unusable: only bypasses are passed")
+
+    def counters(self) -> dict[str, int]:
+        """Totals since the start by effect and ``reason:NAME``, and what is open now."""
+        now = {"connections": len(self._workings.connections), "clients": len(self._workings.per_client)}
+        return dict(self._workings.counters) | now | self._workings.upstreams.counts
+
+    # Accepting
+
+    def _accept_on(self, listener: socket) -> None:
+        if listener.fileno() >= 0 and listener in self._listeners:
+            self._workings.loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _back_off(self, listener: socket, reason: str) -> None:
+        """Leave the queue to the kernel for a moment instead of spinning on a socket that stays readable."""
+        self._workings.counters[f"accept:{reason}"] += 1
+        self._workings.loop.remove_reader(listener.fileno())
+        self._workings.loop.call_later(BACK_OFF_S, self._accept_on, listener)
+
+    def _accept(self, listener: socket) -> None:
+        workings = self._workings
+        for _ in range(ACCEPTS_PER_WAKE):
+            if len(workings.connections) >= workings.limits.max_connections:
+                self._back_off(listener, "full")
+                return
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                if exc.errno in _NO_DESCRIPTORS:
+                    self._back_off(listener, "no-descriptors")
+                return
+            self._admit(listener, sock, peer)
+
+    def _admit(self, listener: socket, sock: socket, peer: object) -> None:
+        workings = self._workings
+        sock.setblocking(False)
+        client = _client(sock, peer)
+        if not self._allowed.holding(client):
+            self._turn_away(sock, client, "client-not-allowed", self._listeners[listener] is not _transparent_tls)
+        elif workings.per_client[client] >= workings.limits.max_connections_per_client:
+            self._turn_away(sock, client, "too-many-connections", False)
+        else:
+            with suppress(OSError):
+                sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            workings.per_client[client] += 1
+            self._listeners[listener](workings, sock, client)
+
+    def _turn_away(self, sock: socket, client: Address, reason: str, speaks_http: bool) -> None:
+        if speaks_http:
+            with suppress(OSError):
+                sock.send(_NOT_ALLOWED)
+        sock.close()
+        self._workings.report(str(client), self._workings.clock(), Outcome("", "refuse", reason=reason, status=403))
+
+    # The clock
+
+    async def _tick(self) -> None:
+        workings = self._workings
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = workings.loop.time()
+            for connection in list(workings.connections):
+                self._guarded(connection.check, now)
+            workings.upstreams.check(now)
+            if now - self._swept_at >= workings.limits.sweep_s:
+                self._recheck()
+
+    def _recheck(self) -> None:
+        """Re-decide what lasts: after a swap at once, and now and then because time conditions begin and end."""
+        self._swept_at = self._workings.loop.time()
+        for connection in list(self._workings.connections):
+            self._guarded(connection.recheck)
+
+    def _guarded(self, act: Callable[..., None], *args: float) -> None:
+        try:
+            act(*args)
+        except Exception:  # one connection's fault must not stop the clock of all others
+            self._workings.counters["internal-error"] += 1
+            log.exception("a connection could not be checked")
+
+    # The end
+
+    async def drain(self, timeout_s: float) -> None:
+        """Accept no more, let exchanges and tunnels end for at most ``timeout_s``, then close."""
+        self._stop_accepting()
+        self._workings.draining = True
+        deadline = self._workings.loop.time() + timeout_s
+        while self._workings.connections and self._workings.loop.time() < deadline:
+            for connection in list(self._workings.connections):
+                if connection.idle:
+                    connection.abort()
+            await asyncio.sleep(0.05)
+        await self.close()
+
+    async def close(self) -> None:
+        """Close everything at once."""
+        self._stop_accepting()
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ticking
+            self._ticking = None
+        for connection in list(self._workings.connections):
+            self._guarded(connection.abort)
+        for task in list(self._workings.tasks):
+            task.cancel()
+        await asyncio.gather(*self._workings.tasks, return_exceptions=True)
+        self._workings.upstreams.close()
+
+    def _stop_accepting(self) -> None:
+        for listener in list(self._listeners):
+            if listener.fileno() >= 0:
+                self._workings.loop.remove_reader(listener.fileno())
+                listener.close()
+        self._listeners.clear()
+
+
+def _explicit(workings: Workings, sock: socket, client: Address) -> None:
+    _session(workings, sock, client, Way.EXPLICIT)
+
+
+def _transparent_http(workings: Workings, sock: socket, client: Address) -> None:
+    _session(workings, sock, client, Way.BY_HOST)
+
+
+def _session(workings: Workings, sock: socket, client: Address, way: Way) -> None:
+    link = Link(sock, workings.loop, workings.limits, _NOBODY)
+    session = Session(workings, link, client, Place(way=way), begin_connect if way is Way.EXPLICIT else None)
+    workings.connections.add(session)
+    link.resume()
+
+
+def _transparent_tls(workings: Workings, sock: socket, client: Address) -> None:
+    link = Link(sock, workings.loop, workings.limits, _NOBODY)
+    preface = Preface(workings, link, client, None)
+    workings.connections.add(preface)
+    link.resume()
+
+
+class _Nobody:
+    """Owns a link for the instant until its session does."""
+
+    def on_secured(self) -> None: ...
+
+    def on_bytes(self, data: bytes) -> None: ...
+
+    def on_eof(self, clean: bool) -> None: ...
+
+    def on_lost(self, error: Exception) -> None: ...
+
+    def on_drained(self) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
+def _client(sock: socket, peer: object) -> Address:
+    text = "127.0.0.1" if sock.family == AF_UNIX else str(peer[0]) if isinstance(peer, tuple) else ""
+    address = ip_address(text.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _name(listener: socket) -> tuple[str, int]:
+    name = listener.getsockname()
+    return str(name[0]), int(name[1])

@@ -1,0 +1,462 @@
+"""The HTTP requests of one client's connection, one after the other: head, decision, exchange, next.
+
+Holds a connection that is opened (TLS inside, under one name), one that speaks plain HTTP to the explicit proxy, or
+one that a redirect brought here by its Host.  Each request is decided by the policy in force when its head arrived.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from steering.policy import Effect, Host
+from steering.policy.hosts import Address
+from steering_inspector.answers import answer
+from steering_inspector.conversation import Named, Page, Refuse, on_inner_request, on_plain_request
+from steering_inspector.exchange import Exchange
+from steering_inspector.faults import describe
+from steering_inspector.framing import BodyError
+from steering_inspector.heads import HeadError, end_of_request_head, parse_request_head
+from steering_inspector.request import Authority, Request, check_request, host_value, loops
+from steering_inspector.transport import Link
+from steering_inspector.upstream import DialError, Origin, OriginLink
+from steering_inspector.workings import HandshakeFailure, Outcome, Workings, new_request_id
+
+
+class Way(Enum):
+    """How the requests came here."""
+
+    EXPLICIT = "explicit proxy"
+    BY_HOST = "transparent, by Host"
+    OPENED = "inside TLS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a session's requests belong.
+
+    name, port, guarded: of an opened connection.  page: shown to every request instead of an answer.
+    began_at: of the ClientHello.
+    """
+
+    way: Way
+    name: Host | None = None
+    port: int = 0
+    guarded: bool = False
+    page: Page | None = None
+    began_at: float = 0.0
+
+
+OnConnect = Callable[["Session", Request, bytes], None]
+# Services that plain HTTP must not be made to talk to (mail, login, file sharing): ports below 1024 but these.
+_PLAIN_PORTS = frozenset((80, 443))
+
+
+class Session:
+    """See the module.  keep_alive: another request is read after the one in hand."""
+
+    def __init__(
+        self, workings: Workings, link: Link, client: Address, place: Place, on_connect: OnConnect | None = None
+    ) -> None:
+        self.workings = workings
+        self.link = link
+        self.client = client
+        self.place = place
+        self.keep_alive = True
+        self.relaying = False
+        self.exchange: Exchange | None = None
+        self._on_connect = on_connect
+        self._buffer = b""
+        self._pinned: OriginLink | None = None
+        self._head_due = 0.0  # when the head that has begun must be complete; 0: none has begun
+        self._lingering = False
+        self._lingered = 0
+        self._requests = 0
+        self._window_from = 0.0
+        self._window_bytes = 0
+        self._deadline = workings.loop.time() + workings.limits.keepalive_s
+        link.owner = self
+
+    # The client's side
+
+    def on_secured(self) -> None:
+        """A session begins after the handshake."""
+
+    def on_bytes(self, data: bytes) -> None:
+        if self.relaying:
+            self._relay_up(data)
+        elif self._lingering:
+            self._lingered += len(data)
+            if self._lingered > self.workings.limits.max_linger_bytes:
+                self._close()
+        else:
+            self._window_bytes += len(data)
+            self._buffer = self._buffer + data if self._buffer else data
+            self._advance()
+
+    def _advance(self) -> None:
+        """Go on with what has arrived, as far as it reaches."""
+        while self._buffer and not self._lingering and not self.relaying and not self.link.closed:
+            exchange = self.exchange
+            if exchange is None:
+                if not self._take_head():
+                    return
+            elif exchange.takes_body:
+                self._feed(exchange)
+                if exchange.upload_done:
+                    continue
+                return
+            else:
+                if len(self._buffer) >= self.workings.limits.read_bytes:
+                    self.link.pause()
+                return
+
+    def _take_head(self) -> bool:
+        limits = self.workings.limits
+        if self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: an empty line before a request
+            self._buffer = self._buffer[2:]
+            return True
+        end = end_of_request_head(self._buffer)
+        if end > limits.max_head_bytes or (end < 0 and len(self._buffer) >= limits.max_head_bytes):
+            self._refuse(431, "request-head-too-large", "the head of the request is too large")
+            return False
+        if end < 0:
+            if not self._head_due:
+                self._head_due = self._deadline = self.workings.loop.time() + limits.head_s
+            return False
+        head, self._buffer = self._buffer[:end], self._buffer[end:]
+        self._head_due = 0.0
+        self._requests += 1
+        try:
+            self._begin(check_request(parse_request_head(head, limits)))
+        except HeadError as exc:
+            self._refuse(exc.status, exc.reason, exc.why)
+        return True
+
+    def _begin(self, request: Request) -> None:
+        """Decide a request and start its exchange.  Raises HeadError."""
+        place = self.place
+        if request.method == "CONNECT":
+            if self._on_connect is None:
+                raise HeadError(405, "connect-inside", "CONNECT is spoken to the proxy's own port only")
+            rest, self._buffer = self._buffer, b""
+            self._on_connect(self, request, rest)
+            return
+        if loops(request, self.workings.settings.advertised):
+            raise HeadError(508, "loop", "the request has passed through this inspector before")
+        if place.page is not None:
+            self._show(request, place.page.name, place.page.status, place.page.reason, place.page.why)
+            return
+        named, origin, host = self._opened(request) if place.way is Way.OPENED else self._plain(request)
+        if named.effect is Effect.BLOCK_PAGE:
+            self._show(request, named, 403, "blocked", named.decision.why)
+            return
+        self.keep_alive = False  # until a response says otherwise
+        now = self.workings.loop.time()
+        self._deadline = now + self.workings.limits.response_s
+        self._window_from, self._window_bytes = now, 0
+        self.exchange = Exchange(self, request, named, origin, host, new_request_id())
+        self.exchange.begin()
+
+    def _opened(self, request: Request) -> tuple[Named, Origin, bytes]:
+        name, port = self.place.name, self.place.port
+        assert name is not None
+        view = self.workings.view(self.client)
+        named = on_inner_request(name, port, request.scheme, request.authority, view)
+        if named.effect is Effect.REFUSE:
+            raise HeadError(403, "reserved", named.decision.why)
+        assert request.authority is not None
+        origin = Origin(True, name.text, port, self.place.guarded)
+        return named, origin, host_value(Authority(name, request.authority.port), "https")
+
+    def _plain(self, request: Request) -> tuple[Named, Origin, bytes]:
+        explicit = self.place.way is Way.EXPLICIT
+        if explicit and request.scheme != "http":
+            raise HeadError(400, "not-for-a-proxy", "a proxy takes http:// targets and CONNECT")
+        if request.scheme == "https":
+            raise HeadError(400, "malformed-target", "an https target in plain HTTP")
+        result = on_plain_request(request.authority, self.workings.view(self.client))
+        if isinstance(result, Refuse):
+            raise HeadError(result.status, result.reason, result.why)
+        assert request.authority is not None
+        port = (request.authority.port or 80) if explicit else self.workings.settings.origin_http_port
+        ports = self.workings.settings.http_ports
+        if explicit and not (port in ports if ports is not None else port >= 1024 or port in _PLAIN_PORTS):
+            raise HeadError(403, "port", f"plain HTTP to port {port} is not allowed")
+        origin = Origin(False, result.host.text, port, result.guarded)
+        return result, origin, host_value(request.authority, "http")
+
+    def _feed(self, exchange: Exchange) -> None:
+        data, self._buffer = self._buffer, b""
+        try:
+            used = exchange.feed_body(data)
+        except BodyError as exc:
+            exchange.abandon()
+            self.on_exchange_failed(exchange, 400, "malformed-body", str(exc))
+            return
+        self._buffer = data[used:]
+        self._deadline = self.workings.loop.time() + (
+            self.workings.limits.response_s if exchange.upload_done else self.workings.limits.body_idle_s
+        )
+        if exchange.origin_congested:
+            self.link.pause()
+
+    def on_eof(self, clean: bool) -> None:
+        exchange = self.exchange
+        if self.relaying:
+            self.on_relay_eof()
+        elif self._lingering or exchange is None:
+            self._note_unused("EOF" if not clean else "CLOSED-UNUSED")
+            self.link.finish()
+            self._close()
+        elif exchange.upload_done:
+            self.keep_alive = False  # half-closed: the client still reads (RFC 9112 9.6)
+        else:
+            self._end_exchange(exchange, "client-truncated")
+            self._close()
+
+    def on_lost(self, error: Exception) -> None:
+        self._note_unused(getattr(error, "reason", None) or "RESET")
+        if self.exchange is not None:
+            self._end_exchange(self.exchange, "client-reset")
+        self._close()
+
+    def _note_unused(self, alert: str) -> None:
+        note = self.workings.on_handshake_failure
+        if note is None or self._requests or self._buffer or self.place.way is not Way.OPENED:
+            return
+        began = self.place.began_at
+        name = self.place.name.text if self.place.name else ""
+        note(
+            HandshakeFailure(
+                began, name, str(self.client), alert, self.link.received, (self.workings.clock() - began) * 1000
+            )
+        )
+
+    def on_drained(self) -> None:
+        self.touch()
+        if self.exchange is not None:
+            self.exchange.on_client_drained()
+
+    # The exchange's side
+
+    def touch(self) -> None:
+        self._deadline = self.workings.loop.time() + self.workings.limits.response_idle_s
+
+    def to_client(self, data: bytes) -> None:
+        self.link.write(data)
+        if self.relaying and self.link.congested and self.exchange and self.exchange.link:
+            self.exchange.link.link.pause()
+
+    @property
+    def client_congested(self) -> bool:
+        return self.link.congested
+
+    def may_keep_alive(self, exchange: Exchange) -> bool:
+        return exchange.request.keep_alive and exchange.upload_done and not self.link.eof and not self.workings.draining
+
+    def on_attached(self) -> None:
+        self.link.resume()
+        self._advance()
+
+    def on_origin_drained(self) -> None:
+        self.touch()
+        self.link.resume()
+        self._advance()
+
+    def on_exchange_done(self, exchange: Exchange, truncated: bool) -> None:
+        self.exchange = None
+        self._report(exchange.began_at, exchange.outcome("origin-truncated" if truncated else ""))
+        if truncated:
+            self._close()
+        elif not self.keep_alive:
+            self._end()
+        else:
+            self._deadline = self.workings.loop.time() + self.workings.limits.keepalive_s
+            self.link.resume()
+            self._advance()
+
+    def on_exchange_failed(
+        self,
+        exchange: Exchange,
+        status: int,
+        reason: str,
+        why: str,
+        details: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """A page where nothing of a response was sent yet; else the client sees a truncation."""
+        exchange.over = True
+        self.exchange = None
+        begun = exchange.response is not None
+        self._report(exchange.began_at, exchange.outcome(reason, None if begun else status))
+        if begun:
+            self._close()
+            return
+        named, request = exchange.named, exchange.request
+        self.link.write(
+            answer(
+                status,
+                reason,
+                host=named.host.text,
+                why=why,
+                rule=None,
+                request_id=exchange.request_id,
+                details=details,
+                head_only=request.method == "HEAD",
+            )
+        )
+        self._end()
+
+    async def on_dial_error(self, exchange: Exchange, error: DialError) -> None:
+        fault = await describe(error, exchange.named.host, self.place.port, self.workings)
+        if not exchange.over:
+            self.on_exchange_failed(exchange, fault.status, fault.reason, fault.why, fault.details)
+
+    def take_pinned(self, origin: Origin) -> OriginLink | None:
+        link, self._pinned = self._pinned, None
+        if link is not None and (link.origin != origin or link.link.closed):
+            link.close()
+            return None
+        return link
+
+    def keep_pinned(self, link: OriginLink) -> None:
+        self._pinned = link
+
+    # WebSocket
+
+    def begin_relay(self, head: bytes, rest: bytes) -> None:
+        """Both sides have switched: bytes pass from here on."""
+        self.relaying = True
+        self.to_client(head + rest)
+        buffered, self._buffer = self._buffer, b""
+        if buffered:
+            self._relay_up(buffered)
+        self.link.resume()
+
+    def _relay_up(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None or exchange.link is None:
+            return
+        self.touch()
+        exchange.received += len(data)
+        exchange.link.link.write(data)
+        if exchange.origin_congested:
+            self.link.pause()
+
+    def on_relay_eof(self) -> None:
+        """One side has ended.  A WebSocket says goodbye inside; nothing is due after this."""
+        if self.exchange is not None:
+            self._end_exchange(self.exchange, "")
+        self._end()
+
+    # The end
+
+    def _refuse(self, status: int, reason: str, why: str) -> None:
+        """Answer something that never became an exchange."""
+        host = self.place.name.text if self.place.name else ""
+        now = self.workings.clock()
+        self._report(now, Outcome(host, Effect.REFUSE.value, reason=reason, detail=why, status=status))
+        self.link.write(answer(status, reason, host=host, why=why, rule=None, request_id=new_request_id()))
+        self._end()
+
+    def end_with(self, whole: bytes, outcome: Outcome) -> None:
+        """Answer a CONNECT that is refused."""
+        self._report(self.workings.clock(), outcome)
+        self.link.write(whole)
+        self._end()
+
+    def _show(self, request: Request, named: Named, status: int, reason: str, why: str) -> None:
+        decision = named.decision
+        outcome = Outcome(named.host.text, named.effect.value, decision, reason, request.line, status)
+        self._report(self.workings.clock(), outcome)
+        self.link.write(
+            answer(
+                status,
+                reason,
+                host=named.host.text,
+                why=why,
+                rule=decision.rule,
+                request_id=new_request_id(),
+                head_only=request.method == "HEAD",
+            )
+        )
+        self._end()
+
+    def _report(self, began_at: float, outcome: Outcome) -> None:
+        self.workings.report(str(self.client), began_at, outcome)
+
+    def _end_exchange(self, exchange: Exchange, reason: str) -> None:
+        self.exchange = None
+        exchange.abandon()
+        self._report(exchange.began_at, exchange.outcome(reason))
+
+    def _end(self) -> None:
+        """Say goodbye, then read on for a while: closing over unread bytes would reset what was just sent."""
+        self._buffer = b""
+        self._lingering = True
+        self.relaying = False
+        self._deadline = self.workings.loop.time() + self.workings.limits.linger_s
+        self.link.finish()
+        if self.link.eof and self.link.finished:
+            self._close()
+        else:
+            self.link.resume()
+
+    def _close(self) -> None:
+        self.link.close()
+        if self._pinned is not None:
+            self._pinned.close()
+            self._pinned = None
+        self.workings.gone(self, self.client)
+
+    # The register's side
+
+    @property
+    def idle(self) -> bool:
+        return self.exchange is None and not self._lingering
+
+    def check(self, now: float) -> None:
+        exchange = self.exchange
+        if now < self._deadline and not (exchange is not None and self._too_slow(exchange, now)):
+            return
+        if self._lingering and self.link.unsent and not self.link.closed and self._lingered >= 0:
+            # The last answer is still on its way to a slow reader: one idle time more, then it is cut.
+            self._lingered, self._deadline = -1 << 40, now + self.workings.limits.response_idle_s
+        elif exchange is not None and exchange.response is None:
+            exchange.abandon()
+            slow = not exchange.upload_done
+            self.on_exchange_failed(exchange, 408 if slow else 504, "timeout", "nothing came for too long")
+        elif exchange is not None:
+            self._end_exchange(exchange, "timeout")
+            self._close()
+        elif self._head_due:
+            self._refuse(408, "timeout", "the head of the request took too long")
+        else:
+            if not self._lingering:
+                self._note_unused("UNUSED")
+                self.link.finish()
+            self._close()
+
+    def _too_slow(self, exchange: Exchange, now: float) -> bool:
+        """Whether an upload trickles, over a window in which we were reading."""
+        limits = self.workings.limits
+        if exchange.upload_done or self.relaying or not self.link.reading or exchange.link is None:
+            self._window_from, self._window_bytes = now, 0
+            return False
+        if now - self._window_from < limits.rate_window_s:
+            return False
+        slow = self._window_bytes < limits.min_upload_bytes_s * limits.rate_window_s
+        self._window_from, self._window_bytes = now, 0
+        return slow
+
+    def recheck(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and self.relaying:
+            effect = self.workings.view(self.client).decide(exchange.named.host).effect
+            if effect in (Effect.BLOCK_PAGE, Effect.REFUSE):
+                self._end_exchange(exchange, "policy-change")
+                self._close()
+
+    def abort(self) -> None:
+        if self.exchange is not None:
+            self._end_exchange(self.exchange, "shutdown")
+        self._close()

@@ -1,0 +1,169 @@
+"""Bytes between two sockets, unopened: recv/send while there is little, splice(2) once there is much.
+
+A pipe per direction costs two descriptors and pays from some hundred KiB on (bench/inspector.py), so a direction
+begins with a shared buffer and changes over when it has carried ``SPLICE_AFTER``.
+"""
+
+import fcntl
+import os
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from contextlib import suppress
+from socket import SHUT_WR, socket
+
+SPLICE_AFTER = 262_144
+PIPE_BYTES = 262_144
+_READ = 65536
+_buffer = bytearray(_READ)
+_view = memoryview(_buffer)
+_CAN_SPLICE = hasattr(os, "splice")
+_F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
+
+
+def _new_pipe() -> tuple[int, int] | None:
+    try:
+        read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # no descriptors left: the copying way needs none
+        return None
+    with suppress(OSError):
+        fcntl.fcntl(write, _F_SETPIPE_SZ, PIPE_BYTES)
+    return read, write
+
+
+class Direction:
+    """One way through a tunnel.  carried: bytes taken from the source."""
+
+    __slots__ = ("_held", "_loop", "_on_end", "_out", "_pipe", "_waiting", "carried", "ended", "sink", "source")
+
+    def __init__(
+        self, loop: AbstractEventLoop, source: socket, sink: socket, on_end: Callable[[OSError | None], None]
+    ) -> None:
+        self._loop = loop
+        self.source = source
+        self.sink = sink
+        self._on_end = on_end
+        self._out = b""  # read, not yet sent
+        self._held = 0  # bytes in the pipe
+        self._pipe: tuple[int, int] | None = None
+        self._waiting = False  # for the sink
+        self.carried = 0
+        self.ended = False
+
+    def start(self, first: bytes = b"") -> None:
+        """Begin.  first: bytes that were read before."""
+        self._loop.add_reader(self.source.fileno(), self._on_readable)
+        if first:
+            self.carried += len(first)
+            self._copy(first)
+
+    def _on_readable(self) -> None:
+        if self._pipe is None and _CAN_SPLICE and self.carried >= SPLICE_AFTER:
+            self._pipe = _new_pipe()
+        try:
+            if self._pipe is None:
+                count = self.source.recv_into(_buffer)
+            else:
+                flags = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
+                count = os.splice(self.source.fileno(), self._pipe[1], PIPE_BYTES, flags=flags)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self._on_end(exc)
+            return
+        if not count:
+            self._at_eof()
+            return
+        self.carried += count
+        if self._pipe is None:
+            self._copy(_view[:count])
+        else:
+            self._held += count
+            self._push()
+
+    def _copy(self, data: bytes | memoryview) -> None:
+        try:
+            sent = self.sink.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as exc:
+            self._on_end(exc)
+            return
+        if sent < len(data):
+            self._out = bytes(data[sent:])
+            self._wait()
+
+    def _push(self) -> None:
+        """Send what is held until it is gone or the sink is full."""
+        try:
+            while self._out:
+                self._out = self._out[self.sink.send(self._out) :]
+            while self._held and self._pipe is not None:
+                flags = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
+                self._held -= os.splice(self._pipe[0], self.sink.fileno(), self._held, flags=flags)
+        except (BlockingIOError, InterruptedError):
+            self._wait()
+            return
+        except OSError as exc:
+            self._on_end(exc)
+            return
+        if self._waiting:
+            self._waiting = False
+            self._loop.remove_writer(self.sink.fileno())
+            self._loop.add_reader(self.source.fileno(), self._on_readable)
+
+    def _wait(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self._loop.remove_reader(self.source.fileno())
+            self._loop.add_writer(self.sink.fileno(), self._push)
+
+    def _at_eof(self) -> None:
+        self.ended = True
+        self._loop.remove_reader(self.source.fileno())
+        with suppress(OSError):
+            self.sink.shutdown(SHUT_WR)
+        self._on_end(None)
+
+    def stop(self) -> None:
+        self._loop.remove_reader(self.source.fileno())
+        if self._waiting:
+            self._loop.remove_writer(self.sink.fileno())
+        if self._pipe is not None:
+            for end in self._pipe:
+                os.close(end)
+            self._pipe = None
+
+
+class Pair:
+    """Both directions; ``on_end`` is called once, when both have ended or one has failed."""
+
+    __slots__ = ("_on_end", "closed", "down", "up")
+
+    def __init__(
+        self, loop: AbstractEventLoop, client: socket, origin: socket, on_end: Callable[[OSError | None], None]
+    ) -> None:
+        self.up = Direction(loop, client, origin, self._one_ended)
+        self.down = Direction(loop, origin, client, self._one_ended)
+        self._on_end = on_end
+        self.closed = False
+
+    def start(self, first: bytes) -> None:
+        self.down.start()
+        self.up.start(first)
+
+    def _one_ended(self, error: OSError | None) -> None:
+        if not self.closed and (error is not None or (self.up.ended and self.down.ended)):
+            self.close()
+            self._on_end(error)
+
+    @property
+    def carried(self) -> int:
+        return self.up.carried + self.down.carried
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.up.stop()
+            self.down.stop()
+            self.up.source.close()
+            self.down.source.close()

@@ -1,0 +1,18 @@
+"""The inspector's own loop tests run on both event loops that it is run on."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
+
+BOTH = ("test_server", "test_clients", "test_limits")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    if item.path.stem in BOTH:
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
