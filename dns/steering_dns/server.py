@@ -1,0 +1,274 @@
+"""The resolver on its sockets: UDP and TCP in, decisions by ``answer``, what must be asked by ``lookup``.
+
+Shell.  The sockets are handed in, bound (and listening) already: their owner keeps them over a restart.
+"""
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+
+from steering.policy import Point
+from steering.policy.access import Access, Sink, pending_names
+from steering.policy.live import Live
+from steering_dns import wire
+from steering_dns.answer import Ask, Snapshot, answer_entry, decide_wire, follow
+from steering_dns.cache import Cache
+from steering_dns.forwarder import Forwarder, ForwardError
+from steering_dns.lookup import STALE_TTL_S, Lookup, LookupFailed
+from steering_dns.plan import LOOP_PROBE, Tally
+from steering_dns.resolve import Resolver
+from steering_dns.settings import DnsSettings
+from steering_dns.tcp import TcpConnection
+from steering_dns.upstreams import Upstream
+from steering_dns.views import Kind
+
+DRAIN_AT_ONCE = 64  # datagrams per wake-up: upstreams and TCP get their turn
+Send = Callable[[bytes], None]
+
+
+class DnsServer:
+    def __init__(
+        self,
+        settings: DnsSettings,
+        live: Live,
+        sink: Sink,
+        forwarder: Forwarder,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._live = live
+        self._sink = sink
+        self._forwarder = forwarder
+        self._clock = clock
+        limits = settings.limits
+        self._cache = Cache(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes, stale_s=limits.stale_s)
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._snapshot = Snapshot(settings, live.policy, clock(), self._tallies)
+        self.lookup = Lookup(settings, self._cache, forwarder, clock)
+        self._counts: Counter[str] = Counter()
+        self._asking: Counter[str] = Counter()  # unanswered questions by client
+        self._connected: Counter[str] = Counter()
+        self._connections: set[TcpConnection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._udp: list[socket.socket] = []
+        self._tcp: list[asyncio.Server] = []
+        self.looped: tuple[Upstream, ...] = ()
+        live.subscribe(lambda policy: self._renew(clock()))
+
+    def resolver(self) -> Resolver:
+        """Names in the real view, by the same upstreams and cache."""
+        return Resolver(self._settings, lambda: self._current(self._clock()), self.lookup, self._clock)
+
+    async def start(self, udp_sockets: Sequence[socket.socket], tcp_sockets: Sequence[socket.socket]) -> None:
+        """Serve on bound UDP and listening TCP sockets, until ``drain`` or ``close``."""
+        loop = asyncio.get_running_loop()
+        for sock in udp_sockets:
+            sock.setblocking(False)
+            self._udp.append(sock)
+            loop.add_reader(sock.fileno(), self._udp_readable, sock)
+        for sock in tcp_sockets:
+            self._tcp.append(await loop.create_server(lambda: TcpConnection(self, self._settings.limits), sock=sock))
+        self._spawn(self._find_loops())
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no more questions, answer those that wait, and close."""
+        self._stop_listening()
+        for connection in tuple(self._connections):
+            connection.stop_reading()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=timeout_s)
+        self.close()
+
+    def close(self) -> None:
+        """Stop at once.  The UDP sockets stay open, they are their owner's; the forwarder is closed too."""
+        self._stop_listening()
+        for connection in tuple(self._connections):
+            connection.abort()
+        for task in tuple(self._tasks):
+            task.cancel()
+        self.lookup.close()
+        self._forwarder.close()
+
+    def counters(self) -> dict[str, int]:
+        """Questions by what was done and why ("inspector:default", "real:RULE"), and what went wrong."""
+        found = {f"{tally.doing}:{tally.why}": tally.count for tally in self._tallies.values()}
+        found |= self._counts
+        found |= {
+            "cache:entries": len(self._cache),
+            "cache:bytes": self._cache.size,
+            "upstream:asked": self._forwarder.asked,
+            "upstream:failed": self._forwarder.failed,
+            "upstream:unusable": self.lookup.unusable,
+            "upstream:looped": len(self.looped),
+            "rebinding:filtered": self.lookup.filtered,
+            "tcp:connections": len(self._connections),
+        }
+        return found
+
+    def answer(self, packet: bytes, client: str, send: Send, *, udp: bool) -> bool:
+        """Answer now or later through ``send``.  False: there will be no answer."""
+        now = self._clock()
+        snapshot = self._current(now)
+        view = snapshot.views.of(client)
+        try:
+            found = decide_wire(packet, view, snapshot, self._cache, now, udp=udp, client=client)
+        except Exception:  # a fault of ours must cost its packet, not the service; counted, never a traceback each
+            self._counts["internal:error"] += 1
+            return False
+        if found is None:
+            return False
+        if self._settings.query_log:
+            self._log(packet, client, snapshot, now)
+        if isinstance(found, Ask):
+            return self._ask(found, client, snapshot, send)
+        send(found)
+        return True
+
+    def _udp_readable(self, sock: socket.socket) -> None:
+        """HOT PATH: the same as ``answer``, unrolled for datagrams."""
+        now = self._clock()
+        snapshot = self._current(now)
+        view_of, cache, log = snapshot.views.of, self._cache, self._settings.query_log
+        recvfrom, sendto = sock.recvfrom, sock.sendto
+        try:
+            for _ in range(DRAIN_AT_ONCE):
+                packet, address = recvfrom(4096)
+                client = address[0]
+                try:
+                    found = decide_wire(packet, view_of(client), snapshot, cache, now, client=client)
+                except Exception:  # as in ``answer``
+                    self._counts["internal:error"] += 1
+                    continue
+                if found is None or address[1] == 0:
+                    continue
+                if log:
+                    self._log(packet, client, snapshot, now)
+                if type(found) is bytes:
+                    try:
+                        sendto(found, address)
+                    except OSError:  # the client is out of reach, or its queue full: it asks again
+                        self._counts["udp:unsent"] += 1
+                elif isinstance(found, Ask):
+                    self._ask(found, client, snapshot, _udp_sender(sock, address, self._counts))
+        except BlockingIOError:
+            return
+        except OSError:  # an ICMP error about an earlier answer
+            self._counts["udp:errors"] += 1
+
+    def _current(self, now: float) -> Snapshot:
+        if not self._snapshot.holds(self._live.policy, now):
+            self._renew(now)
+        return self._snapshot
+
+    def _renew(self, now: float) -> None:
+        self._snapshot = Snapshot(self._settings, self._live.policy, now, self._tallies)
+
+    def _ask(self, ask: Ask, client: str, snapshot: Snapshot, send: Send) -> bool:
+        if self._asking[client] >= self._settings.limits.questions_per_client:
+            self._counts["refused:questions per client"] += 1
+            send(wire.render(ask.query, wire.SERVFAIL))
+            return True
+        self._asking[client] += 1
+        self._spawn(self._finish(ask, client, snapshot, send))
+        return True
+
+    async def _finish(self, ask: Ask, client: str, snapshot: Snapshot, send: Send) -> None:
+        query = ask.query
+        try:
+            entry = await self.lookup.find(ask.route, ask.key)
+            if snapshot.follow_cname and ask.route.bypass:
+                follow(snapshot, client, entry, self._clock())
+            ede = wire.EDE_FILTERED if entry.sections.filtered else None
+            send(answer_entry(query, entry, entry.body(self._clock()), ask.limit, ede))
+        except LookupFailed:
+            stale = self.lookup.stale_entry(ask.key)
+            if stale is not None:
+                send(answer_entry(query, stale, stale.stale_body(STALE_TTL_S), ask.limit, wire.EDE_STALE))
+                return
+            self._counts["servfail:no upstream answers"] += 1
+            do = query.edns is not None and query.edns.do
+            send(wire.render(query, wire.SERVFAIL, opt=wire.opt_record(0, do=do, ede=wire.EDE_NO_AUTHORITY)))
+        finally:
+            self._asking[client] -= 1
+            if not self._asking[client]:
+                del self._asking[client]
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _log(self, packet: bytes, client: str, snapshot: Snapshot, now: float) -> None:
+        query = wire.parse_query(packet)
+        if not isinstance(query, wire.Query):
+            return
+        plan = snapshot.plan(query, snapshot.views.of(client), now)
+        decision = plan.decision
+        self._sink(
+            Access(
+                at=now,
+                point=Point.DNS,
+                client=client,
+                host=wire.to_text(query.name),
+                effect=plan.tally.doing,
+                rule=None if decision is None else decision.rule,
+                why=plan.tally.why if decision is None else decision.why,
+                pending=() if decision is None else pending_names(decision),
+                detail=f"TYPE{query.qtype}",
+                received=len(packet),
+            )
+        )
+
+    async def _find_loops(self) -> None:
+        """Ask each upstream for a name that only this service answers: who knows it, asks us."""
+        name = wire.to_wire(f"{self._settings.loop_token}.{LOOP_PROBE}")
+        groups = (self._settings.upstreams, *self._settings.zones.values())
+        for upstream in dict.fromkeys(u for group in groups for u in group):
+            try:
+                reply = await self._forwarder.ask((upstream,), name, wire.TXT, 0, within_s=3.0)
+            except ForwardError:
+                continue
+            if b"\x04loop" in reply:
+                self._forwarder.mark_looped(upstream)
+                self.looped += (upstream,)
+
+    def _stop_listening(self) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in self._udp:
+            loop.remove_reader(sock.fileno())
+        self._udp.clear()
+        for server in self._tcp:
+            server.close()
+        self._tcp.clear()
+
+    # What a TCP connection needs of its server.
+
+    def admit(self, connection: TcpConnection, client: str) -> bool:
+        """Whether a new connection may stay: strangers get their REFUSED by UDP, and nobody holds them all."""
+        limits = self._settings.limits
+        known = self._current(self._clock()).views.of(client).kind is not Kind.REFUSED
+        full = len(self._connections) >= limits.tcp_connections
+        if not known or full or self._connected[client] >= limits.tcp_connections_per_client:
+            self._counts["tcp:refused"] += 1
+            return False
+        self._connections.add(connection)
+        self._connected[client] += 1
+        return True
+
+    def forget(self, connection: TcpConnection, client: str) -> None:
+        self._connections.discard(connection)
+        self._connected[client] -= 1
+        if not self._connected[client]:
+            del self._connected[client]
+
+
+def _udp_sender(sock: socket.socket, address: tuple[str, int], counts: Counter[str]) -> Send:
+    def send(reply: bytes) -> None:
+        try:
+            sock.sendto(reply, address)
+        except OSError:
+            counts["udp:unsent"] += 1
+
+    return send

@@ -1,0 +1,119 @@
+"""One client's TCP connection: frames in, answers out in the order in which they are ready (RFC 7766).
+
+Shell.  The answers to the questions of one segment leave in one write.  Bounded: idle time, unanswered questions,
+what waits to be sent; a client that lies about a length only keeps its own connection waiting.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from steering_dns.settings import Limits
+
+if TYPE_CHECKING:
+    from steering_dns.server import DnsServer
+
+
+class TcpConnection(asyncio.Protocol):
+    def __init__(self, server: "DnsServer", limits: Limits) -> None:
+        self._server = server
+        self._limits = limits
+        self._buffer = bytearray()
+        self._outbox: list[bytes] = []
+        self._unanswered = 0
+        self._client = ""
+        self._admitted = self._collecting = self._choked = self._ending = False
+        self._transport: asyncio.Transport
+        self._idle: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._client = peer[0] if peer else ""
+        self._admitted = bool(peer) and self._server.admit(self, self._client)
+        if self._admitted:
+            self._wait()
+        else:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._admitted:
+            self._server.forget(self, self._client)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        self._serve()
+
+    def eof_received(self) -> bool:
+        """The client has asked all it wants; what waits is still answered."""
+        self._ending = True
+        return self._unanswered > 0
+
+    def pause_writing(self) -> None:
+        self._choked = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        self._transport.resume_reading()
+        self._serve()
+
+    def stop_reading(self) -> None:
+        self._transport.pause_reading()
+        self._ending = True
+        if not self._unanswered:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def _serve(self) -> None:
+        self._collecting = True
+        at, buffer = 0, self._buffer
+        while not self._choked and self._unanswered < self._limits.tcp_questions and len(buffer) >= at + 2:
+            end = at + 2 + int.from_bytes(buffer[at : at + 2], "big")
+            if len(buffer) < end:
+                break
+            packet = bytes(buffer[at + 2 : end])
+            at = end
+            self._unanswered += 1
+            if not self._server.answer(packet, self._client, self._reply, udp=False):
+                self._transport.abort()  # no question, or an answer: not a client
+                return
+            self._wait()
+        del buffer[:at]
+        if self._unanswered >= self._limits.tcp_questions:
+            self._transport.pause_reading()
+        self._collecting = False
+        self._flush()
+
+    def _reply(self, reply: bytes) -> None:
+        self._unanswered -= 1
+        self._outbox.append(len(reply).to_bytes(2, "big") + reply)
+        if not self._collecting:
+            self._flush()
+            if not self._choked and not self._transport.is_closing() and not self._ending:
+                self._transport.resume_reading()
+                if self._buffer:
+                    self._serve()
+
+    def _flush(self) -> None:
+        if self._outbox and not self._transport.is_closing():
+            self._transport.write(b"".join(self._outbox))
+        self._outbox.clear()
+        if self._ending and not self._unanswered:
+            self._transport.close()
+
+    def _wait(self) -> None:
+        """Begin the idle time anew: whole questions count, single bytes do not."""
+        if self._idle is not None:
+            self._idle.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(self._limits.tcp_idle_s, self._idle_over)
+
+    def _idle_over(self) -> None:
+        if self._unanswered and not self._choked:
+            self._wait()
+        else:
+            self._transport.abort()

@@ -1,0 +1,85 @@
+"""Who is asking: the view of a client's address.
+
+Pure.  Clients that no rule can tell apart share one view, and with it the remembered decisions.
+"""
+
+from enum import Enum
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from steering.policy import Policy
+from steering.policy.networks import NetworkMap
+from steering.policy.rules import GroupSource, UserSource
+from steering_dns.settings import Address, DnsSettings, Network
+
+if TYPE_CHECKING:
+    from steering_dns.plan import Plan
+
+
+class Kind(Enum):
+    STEERED = "steered"
+    REAL = "real"
+    REFUSED = "refused"
+
+
+class View:
+    """source: an address of the view, the same to every rule.  memo: question key -> what is done about it."""
+
+    __slots__ = ("kind", "memo", "source")
+
+    def __init__(self, kind: Kind, source: Address) -> None:
+        self.kind = kind
+        self.source = source
+        self.memo: dict[bytes, Plan] = {}
+
+
+class Views:
+    """Client addresses to views, remembered within bounds."""
+
+    def __init__(self, settings: DnsSettings, policy: Policy) -> None:
+        self._limits = settings.limits
+        self._allowed = NetworkMap((n, True) for n in settings.allowed)
+        self._steered = NetworkMap((n, True) for n in settings.steered)
+        self._sources = NetworkMap((n, i) for i, n in enumerate(_source_networks(policy)))
+        self._by_client: dict[str, View] = {}
+        self._by_class: dict[tuple[Kind, tuple[int, ...]], View] = {}
+
+    def of(self, client: str) -> View:
+        """The view of a client, by the text of its address as a socket gives it."""
+        view = self._by_client.get(client)
+        if view is None:
+            if len(self._by_client) >= self._limits.clients:
+                self._by_client.clear()
+            view = self._by_client[client] = self._classify(client)
+        return view
+
+    def _classify(self, client: str) -> View:
+        address = ip_address(client.partition("%")[0])
+        address = getattr(address, "ipv4_mapped", None) or address
+        if not self._allowed.holding(address):
+            kind = Kind.REFUSED
+        else:
+            kind = Kind.STEERED if self._steered.holding(address) else Kind.REAL
+        sources = tuple(sorted(self._sources.holding(address))) if kind is Kind.STEERED else ()
+        key = (kind, sources)
+        if key not in self._by_class:
+            if len(self._by_class) >= self._limits.views:
+                self._by_class.clear()
+                self._by_client.clear()
+            self._by_class[key] = View(kind, address)
+        return self._by_class[key]
+
+
+def _source_networks(policy: Policy) -> list[Network]:
+    """Every network that some rule's source names: two addresses alike to all of them are alike to the policy."""
+    found: dict[Network, None] = {}
+    for rule in policy.rules:
+        for source in rule.source:
+            match source:
+                case UserSource():
+                    pass
+                case GroupSource():
+                    found.update(dict.fromkeys(source.networks))
+                case network:
+                    found[network] = None
+    return list(found)

@@ -1,0 +1,224 @@
+"""The resolver on real sockets, asked by dnspython and dig."""
+
+import asyncio
+import subprocess
+from ipaddress import ip_network
+from typing import Any
+
+import dns.edns
+import dns.flags
+import dns.message
+import pytest
+
+from tests.dns.world import RULES, policy_of, world
+
+NO_ANSWER: list[str] = []
+ANSWERS = {
+    # A steered name: the inspector, in one decision for all address types.
+    ("steered.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    ("steered.example", "AAAA"): ("NOERROR", NO_ANSWER),
+    ("steered.example", "HTTPS"): ("NOERROR", NO_ANSWER),
+    ("steered.example", "SVCB"): ("NOERROR", NO_ANSWER),
+    ("steered.example", "MX"): ("NOERROR", ["MX 10 mx.steered.example."]),
+    ("steered.example", "ANY"): ("NOERROR", ['HINFO "RFC8482" ""']),
+    ("cdn.steered.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    ("_x.steered.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    ("127.1", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    ("8.8.8.8", "A"): ("NXDOMAIN", NO_ANSWER),
+    (r"odd\ name.pinned.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    ("bad.pinned.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    ("program.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    # A bypassed name: whole and real.
+    ("pinned.example", "A"): ("NOERROR", ["A 203.0.113.10"]),
+    ("pinned.example", "AAAA"): ("NOERROR", ["AAAA 2001:db8::10"]),
+    ("pinned.example", "HTTPS"): ("NOERROR", ['HTTPS 1 . alpn="h2,h3" ipv4hint="203.0.113.10"']),
+    ("www.pinned.example", "A"): ("NOERROR", ["CNAME cdn.steered.example.", "A 203.0.113.20"]),
+    ("nothing.pinned.example", "A"): ("NXDOMAIN", NO_ANSWER),
+    ("loop.pinned.example", "A"): ("SERVFAIL", NO_ANSWER),
+    ("rebind.pinned.example", "A"): ("NOERROR", ["A 203.0.113.30"]),
+    ("inner.pinned.example", "A"): ("NOERROR", NO_ANSWER),
+    # Zones and reserved names.
+    ("host.corp.example", "A"): ("NOERROR", ["A 10.9.9.9"]),
+    ("nothing.corp.example", "A"): ("NXDOMAIN", NO_ANSWER),
+    ("steering.example", "A"): ("NOERROR", ["A 192.0.2.7"]),
+    ("localhost", "A"): ("NOERROR", ["A 127.0.0.1"]),
+    ("x.localhost", "AAAA"): ("NOERROR", ["AAAA ::1"]),
+    ("printer", "A"): ("NXDOMAIN", NO_ANSWER),
+    ("com", "A"): ("NOERROR", NO_ANSWER),
+    ("printer.local", "A"): ("NXDOMAIN", NO_ANSWER),
+    ("local", "SOA"): ("NXDOMAIN", NO_ANSWER),
+    (r"My\ Printer._ipp._tcp.local", "SRV"): ("NXDOMAIN", NO_ANSWER),
+    ("_dns.resolver.arpa", "SVCB"): ("NOERROR", NO_ANSWER),
+    ("use-application-dns.net", "A"): ("NXDOMAIN", NO_ANSWER),
+    ("mask.icloud.com", "HTTPS"): ("NXDOMAIN", NO_ANSWER),
+    ("captive.apple.com", "A"): ("NOERROR", ["A 203.0.113.60"]),
+    ("1.113.0.203.in-addr.arpa", "PTR"): ("NOERROR", ["PTR one.example."]),
+    ("1.113.0.203.in-addr.arpa", "A"): ("NOERROR", NO_ANSWER),
+}
+
+
+async def test_every_name_and_type_gets_its_answer() -> None:
+    async with world() as w:
+        found = {question: await w.answer(*question) for question in ANSWERS}
+        assert found == ANSWERS
+        again = {question: await w.answer(*question, use_edns=0) for question in ANSWERS}
+        assert again == ANSWERS
+
+
+async def test_what_must_not_leak_is_never_forwarded() -> None:
+    async with world() as w:
+        for question in ANSWERS:
+            await w.ask(*question)
+        asked = {name for name, _ in w.upstream.asked}
+        assert w.upstream.types_asked("steered.example.") == {"MX"}
+        assert not asked & {
+            "printer.",
+            "printer.local.",
+            "local.",
+            "_dns.resolver.arpa.",
+            "mask.icloud.com.",
+            "localhost.",
+        }
+
+
+async def test_private_reverse_names_go_to_the_first_zone_only() -> None:
+    async with world() as w:
+        await w.ask("1.0.0.10.in-addr.arpa", "PTR")
+        assert w.upstream.types_asked("1.0.0.10.in-addr.arpa.") == {"PTR"}
+    async with world(zones={}) as w:
+        assert await w.answer("1.0.0.10.in-addr.arpa", "PTR") == ("NXDOMAIN", [])
+        assert w.upstream.types_asked("1.0.0.10.in-addr.arpa.") == set()
+
+
+async def test_flags_and_extended_errors() -> None:
+    async with world() as w:
+        steered = await w.ask("steered.example", use_edns=0)
+        assert steered.flags == dns.flags.QR | dns.flags.RD | dns.flags.RA
+        assert [int(option.code) for option in steered.options if isinstance(option, dns.edns.EDEOption)] == [4]
+        real = await w.ask("pinned.example", use_edns=0)
+        assert real.flags == dns.flags.QR | dns.flags.RD | dns.flags.RA  # AD was set upstream
+        assert real.additional == []
+        plain = await w.ask("steered.example")
+        assert plain.edns == -1
+
+
+async def test_a_rule_on_the_source_tells_clients_apart() -> None:
+    async with world() as w:
+        assert await w.answer("branch.example") == ("NOERROR", ["A 192.0.2.1"])
+        assert await w.answer("branch.example", source="127.0.0.2") == ("NOERROR", ["A 203.0.113.40"])
+        assert await w.answer("branch.example", source="127.0.0.3") == ("NOERROR", ["A 192.0.2.1"])
+
+
+async def test_views() -> None:
+    nets: dict[str, Any] = {"steered": (ip_network("127.0.0.1"),), "allowed": (ip_network("127.0.0.0/30"),)}
+    async with world(**nets) as w:
+        assert await w.answer("steered.example") == ("NOERROR", ["A 192.0.2.1"])
+        assert await w.answer("steered.example", source="127.0.0.2") == ("NOERROR", ["A 203.0.113.99"])
+        assert await w.answer("mask.icloud.com", source="127.0.0.2") == ("NXDOMAIN", [])
+        refused = await w.ask("steered.example", source="127.0.0.9", use_edns=0)
+        assert (refused.rcode(), [int(o.code) for o in refused.options]) == (5, [18])
+
+
+async def test_ttls_are_capped_counted_down_and_end() -> None:
+    async with world() as w:
+        assert (await w.ask("steered.example")).answer[0].ttl == 30
+        assert (await w.ask("pinned.example")).answer[0].ttl == 300
+        w.clock.now += 299
+        assert (await w.ask("pinned.example")).answer[0].ttl == 1
+        assert len([1 for asked in w.upstream.asked if asked == ("pinned.example.", "A")]) == 1
+        w.clock.now += 1
+        assert (await w.ask("pinned.example")).answer[0].ttl == 300
+        assert len([1 for asked in w.upstream.asked if asked == ("pinned.example.", "A")]) == 2
+
+
+async def test_a_bypass_ends_to_the_second_and_a_swap_counts_at_once() -> None:
+    async with world() as w:
+        w.clock.now = 1_893_455_999.0
+        assert await w.answer("till.example") == ("NOERROR", ["A 203.0.113.50"])
+        w.clock.now += 1
+        assert await w.answer("till.example") == ("NOERROR", ["A 192.0.2.1"])
+        w.live.swap(policy_of([*RULES, {"name": "new", "domains": ["steered.example"]}]))
+        assert await w.answer("steered.example") == ("NOERROR", ["A 203.0.113.99"])
+
+
+async def test_a_long_answer_is_cut_by_udp_and_whole_by_tcp() -> None:
+    async with world() as w:
+        cut = await w.ask("huge.pinned.example", "TXT", use_edns=0, payload=4096)
+        assert cut.flags & dns.flags.TC
+        assert cut.answer == []
+        whole = await w.ask("huge.pinned.example", "TXT", tcp=True)
+        assert len(whole.answer[0]) == 20
+
+
+@pytest.mark.parametrize("switch", ["drop", "wrong_id", "wrong_question", "truncate", "lower_case"])
+async def test_an_upstream_that_misbehaves_once_is_survived(switch: str) -> None:
+    async with world() as w:
+        setattr(w.upstream.chaos, switch, 1)
+        assert await w.answer("pinned.example") == ("NOERROR", ["A 203.0.113.10"])
+
+
+async def test_garbage_from_upstream_is_servfail() -> None:
+    async with world() as w:
+        w.upstream.chaos.garbage = -1
+        assert await w.answer("pinned.example") == ("SERVFAIL", [])
+        assert "internal:error" not in w.server.counters()
+
+
+async def test_dead_upstreams_are_passed_over_and_stale_answers_serve() -> None:
+    async with world(dead=2) as w:
+        assert await w.answer("pinned.example") == ("NOERROR", ["A 203.0.113.10"])
+        w.upstream.chaos.rcode = 2
+        w.clock.now += 301
+        w.upstream.chaos.rcode = None
+        w.upstream.chaos.drop = -1
+        stale = await w.ask("pinned.example", use_edns=0)
+        assert (stale.answer[0].ttl, [int(o.code) for o in stale.options]) == (30, [3])
+
+
+async def test_followed_chains_are_per_client_and_only_where_the_default_stands() -> None:
+    async with world(follow_cname=True) as w:
+        assert (await w.answer("cdn.steered.example"))[1] == ["A 192.0.2.1"]
+        await w.ask("www.pinned.example")
+        assert (await w.answer("cdn.steered.example"))[1] == ["A 203.0.113.20"]
+        assert (await w.answer("cdn.steered.example", source="127.0.0.2"))[1] == ["A 192.0.2.1"]
+        w.clock.now += 300
+        assert (await w.answer("cdn.steered.example"))[1] == ["A 192.0.2.1"]
+
+
+async def test_pipelined_questions_in_one_segment_and_byte_by_byte() -> None:
+    async with world() as w:
+        frames = b""
+        for ident, name in enumerate(("pinned.example", "steered.example", "localhost")):
+            query = dns.message.make_query(name, "A", id=ident).to_wire()
+            frames += len(query).to_bytes(2, "big") + query
+        for size in (len(frames), 1):
+            reader, writer = await asyncio.open_connection("127.0.0.1", w.port)
+            for at in range(0, len(frames), size):
+                writer.write(frames[at : at + size])
+                await writer.drain()
+            found = {}
+            for _ in range(3):
+                length = int.from_bytes(await asyncio.wait_for(reader.readexactly(2), 5), "big")
+                response = dns.message.from_wire(await reader.readexactly(length))
+                found[response.id] = str(response.answer[0][0])
+            assert found == {0: "203.0.113.10", 1: "192.0.2.1", 2: "127.0.0.1"}
+            writer.close()
+
+
+async def test_dig_is_content() -> None:
+    async with world() as w:
+        command = ["dig", "@127.0.0.1", "-p", str(w.port), "+tries=1", "+time=5", "sTeered.example", "A"]
+        found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+        assert "sTeered.example.\t30\tIN\tA\t192.0.2.1" in found.stdout.replace("\t\t", "\t")
+        assert "EDE: 4 (Forged Answer)" in found.stdout
+        assert "WARNING" not in found.stdout
+
+
+async def test_the_query_log_is_a_setting() -> None:
+    async with world(query_log=True) as w:
+        await w.ask("pinned.example")
+        assert [(line.host, line.effect, line.rule) for line in w.lines] == [("pinned.example", "real", "pinned")]
+        assert w.server.counters()["real:pinned"] == 1
+    async with world() as w:
+        await w.ask("pinned.example")
+        assert w.lines == []
