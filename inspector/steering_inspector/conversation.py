@@ -138,7 +138,7 @@ class View:
 
 
 NO_CA = Refuse(
-    reason="no-ca",
+    reason="ca-unavailable",
     why="the certificate authority of this inspector is missing or unusable; only bypasses are passed",
     status=503,
     alert=Alert.INTERNAL_ERROR,
@@ -149,11 +149,11 @@ _NUMERIC = "a name that ends in a number is an address in an old notation, or no
 def on_connect(authority: Authority, view: View) -> Peek | Refuse:
     """CONNECT arrived."""
     if authority.port is None:
-        return Refuse(reason="malformed-authority", why="CONNECT without a port", status=400)
+        return Refuse(reason="bad-request", why="CONNECT without a port", status=400)
     if authority.port not in view.settings.connect_ports:
         return Refuse(reason="port", why=f"CONNECT to port {authority.port} is not allowed")
     if authority.host.numeric:
-        return Refuse(reason="numeric-name", why=_NUMERIC, status=400)
+        return Refuse(reason="bad-request", why=_NUMERIC, status=400)
     named = view.decide(authority.host)
     if named.effect is Effect.REFUSE:
         return refused(named)
@@ -169,11 +169,11 @@ def on_hello(hello: Hello | NoHello, peek: Peek | None, view: View) -> Tunnel | 
     try:
         sni = parse_host(hello.sni) if hello.sni else None
     except HostError as exc:
-        return Refuse(reason="malformed-sni", why=str(exc), alert=Alert.UNRECOGNIZED_NAME)
+        return Refuse(reason="malformed-hello", why=str(exc), alert=Alert.UNRECOGNIZED_NAME)
     if sni is None or (sni.address is not None and peek is not None and sni == peek.authority.host):
         return _without_sni(hello, peek, view)
     if not sni.is_name:
-        return Refuse(reason="malformed-sni", why="the SNI is not a domain name", alert=Alert.UNRECOGNIZED_NAME)
+        return Refuse(reason="malformed-hello", why="the SNI is not a domain name", alert=Alert.UNRECOGNIZED_NAME)
     return _with_names(_visible_names(sni, peek, view), hello, peek, view)
 
 
@@ -251,9 +251,9 @@ def _without_hello(what: NoHello, peek: Peek | None, view: View) -> Tunnel | Ref
 def on_plain_request(authority: Authority | None, view: View) -> Named | Refuse:
     """A plain request arrived, through the explicit proxy or by Host; the caller acts on ``effect``."""
     if authority is None:
-        return Refuse(reason="no-host", why="the request names no host", status=400)
+        return Refuse(reason="bad-request", why="the request names no host", status=400)
     if authority.host.numeric:
-        return Refuse(reason="numeric-name", why=_NUMERIC, status=400)
+        return Refuse(reason="bad-request", why=_NUMERIC, status=400)
     named = view.decide(authority.host)
     return refused(named) if named.effect is Effect.REFUSE else named
 
@@ -261,9 +261,9 @@ def on_plain_request(authority: Authority | None, view: View) -> Named | Refuse:
 def on_inner_request(name: Host, port: int, scheme: str, authority: Authority | None, view: View) -> Named:
     """A request inside an opened connection.  Raises HeadError(421) where it names another origin."""
     if scheme == "http":
-        raise HeadError(400, "malformed-target", "an http target inside TLS")
+        raise HeadError(400, "bad-request", "an http target inside TLS")
     if authority is None or authority.host != name or (authority.port or 443) not in (port, 443):
-        raise HeadError(421, "misdirected", "the request names another host than the TLS connection it came by")
+        raise HeadError(421, "mismatch", "the request names another host than the TLS connection it came by")
     return view.decide(name)
 
 
@@ -275,9 +275,7 @@ def still_tunnelled(names: tuple[Host, ...], by_setting: bool, view: View) -> bo
 
 def refused(named: Named) -> Refuse:
     """The refusal of a reserved name."""
-    reserved = named.decision.reserved
-    reason = f"reserved-{reserved.key}" if reserved else "reserved"
-    return Refuse(reason=reason, why=named.decision.why, named=named)
+    return Refuse(reason="reserved", why=named.decision.why, named=named)
 
 
 def _port(peek: Peek | None, view: View) -> int:

@@ -134,8 +134,7 @@ class Exchange:
                     return
             self._take_body(data)
         except (HeadError, BodyError) as exc:
-            reason = exc.reason if isinstance(exc, HeadError) else "malformed-body"
-            self._fail(502, reason, str(exc))
+            self._fail(502, "origin-protocol", str(exc))
 
     def _take_head(self, data: bytes) -> bytes:
         """Read heads up to the final one; returns the bytes after it that are not yet used."""
@@ -145,7 +144,7 @@ class Exchange:
             end = end_of_response_head(buffer, searched)
             if end < 0 or end > self.session.workings.limits.max_head_bytes:
                 if end >= 0 or len(buffer) > self.session.workings.limits.max_head_bytes:
-                    raise HeadError(502, "response-head-too-large", "the head of the response is too large")
+                    raise HeadError(502, "origin-protocol", "the head of the response is too large")
                 self._buffer = buffer
                 return b""
             response = check_response(parse_response_head(buffer[:end], self.session.workings.limits), self.request)
@@ -156,7 +155,7 @@ class Exchange:
                 return b""
             self._interim += 1
             if self._interim > self.session.workings.limits.max_interim:
-                raise HeadError(502, "too-many-interim", "the origin sent too many 1xx responses")
+                raise HeadError(502, "origin-protocol", "the origin sent too many 1xx responses")
             if self.request.minor == 1:
                 self._send(render_response(response, self.request, keep_alive=True))
 
@@ -241,9 +240,9 @@ class Exchange:
             self._retried = True
             self.session.workings.spawn(self._dial())
             return
-        reason = "origin-closed"
+        reason = "origin-protocol"
         if error is not None and "CERTIFICATE_REQUIRED" in str(getattr(error, "reason", "")):
-            reason = "client-certificate"  # TLS 1.3 tells it only after the handshake
+            reason = "origin-client-certificate"  # TLS 1.3 tells it only after the handshake
         self._fail(502, reason, why)
 
     def _fail(self, status: int, reason: str, why: str) -> None:

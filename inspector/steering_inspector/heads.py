@@ -60,13 +60,13 @@ def parse_request_head(head: bytes, limits: Limits) -> RawRequestMessage:
     try:
         messages = parser.feed_data(head)[0]
     except BadHttpMethod as exc:
-        raise HeadError(501, "unknown-method", "the method is not known here") from exc
+        raise HeadError(501, "not-implemented", "the method is not known here") from exc
     except HttpProcessingError as exc:
-        raise HeadError(400, "malformed-request", _first_line(exc)) from exc
+        raise HeadError(400, "bad-request", _first_line(exc)) from exc
     except Exception as exc:  # a parser's own fault must not end the process; unknown is refused
-        raise HeadError(400, "malformed-request", type(exc).__name__) from exc
+        raise HeadError(400, "bad-request", type(exc).__name__) from exc
     if len(messages) != 1:
-        raise HeadError(400, "malformed-request", "not one HTTP/1 request")
+        raise HeadError(400, "bad-request", "not one HTTP/1 request")
     return messages[0][0]
 
 
@@ -85,11 +85,11 @@ def parse_response_head(head: bytes, limits: Limits) -> RawResponseMessage:
     try:
         messages = parser.feed_data(head)[0]
     except HttpProcessingError as exc:
-        raise HeadError(502, "malformed-response", _first_line(exc)) from exc
+        raise HeadError(502, "origin-protocol", _first_line(exc)) from exc
     except Exception as exc:  # as above
-        raise HeadError(502, "malformed-response", type(exc).__name__) from exc
+        raise HeadError(502, "origin-protocol", type(exc).__name__) from exc
     if len(messages) != 1:
-        raise HeadError(502, "malformed-response", "not one HTTP/1 response")
+        raise HeadError(502, "origin-protocol", "not one HTTP/1 response")
     return messages[0][0]
 
 

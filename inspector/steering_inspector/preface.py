@@ -105,7 +105,9 @@ class Preface:
             assert leaves is not None
             context = leaves.get(name.host.text, self.workings.clock())
         except Exception as exc:  # whatever a leaf fails by, the connection is refused, never passed
-            self._refuse(Refuse(reason="no-leaf", why=f"no certificate could be made: {exc}", named=name), alert=True)
+            self._refuse(
+                Refuse(reason="ca-unavailable", why=f"no certificate could be made: {exc}", named=name), alert=True
+            )
             return
         port = step.port if isinstance(step, Open) else 443
         self._place = Place(

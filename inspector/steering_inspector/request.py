@@ -26,7 +26,7 @@ from steering_inspector.heads import HeadError
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PROPFIND", "REPORT", "SEARCH"))
 CONNECTION_AUTH = (b"ntlm", b"negotiate")
-BAD = "malformed-request"
+BAD = "bad-request"
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/?#@\s\\]+)(?::([0-9]{1,5}))?")
 _PATH = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII without '#'
 _ABSOLUTE = re.compile(r"(https?)://([^/?#\\]*)([/?].*)?", re.IGNORECASE)
@@ -71,6 +71,11 @@ class Request:
         return f"{self.method} {self.path}"
 
     @property
+    def accept(self) -> str:
+        """What kinds of answer the client reads; "" where it does not say."""
+        return b",".join(values_of(self.fields, b"accept")).decode("latin-1")
+
+    @property
     def may_repeat(self) -> bool:
         """Whether it may be sent a second time when a kept-alive connection turns out to be dead (RFC 9110 9.2.2)."""
         return self.body is None and self.method in IDEMPOTENT
@@ -81,11 +86,11 @@ def parse_authority(text: str) -> Authority:
     match = _AUTHORITY.fullmatch(text)
     port = int(match[2]) if match and match[2] else None
     if match is None or (port is not None and not 0 < port < 65536):
-        raise HeadError(400, "malformed-authority", "not a host with an optional port")
+        raise HeadError(400, "bad-request", "not a host with an optional port")
     try:
         host = parse_host(match[1])
     except HostError as exc:
-        raise HeadError(400, "malformed-authority", str(exc)) from exc
+        raise HeadError(400, "bad-request", str(exc)) from exc
     return Authority(host, port)
 
 
@@ -93,7 +98,7 @@ def check_request(head: RawRequestMessage) -> Request:
     """Check a parsed head.  Raises HeadError."""
     major, minor = head.version
     if major != 1 or minor not in (0, 1):
-        raise HeadError(505, "http-version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise HeadError(505, "not-implemented", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     fields: tuple[Field, ...] = tuple(head.raw_headers)
     check_fields(fields, 400, BAD)
     body = body_of(fields, minor=minor, status=400, reason=BAD, padded=False)
@@ -112,7 +117,7 @@ def check_request(head: RawRequestMessage) -> Request:
         kept.append((b"Content-Length", b"0"))
     expect = tokens_of(fields, b"expect")
     if expect and expect != [b"100-continue"]:
-        raise HeadError(417, "expectation", "an expectation other than 100-continue")
+        raise HeadError(417, "bad-request", "an expectation other than 100-continue")
     return Request(
         method=head.method,
         scheme=scheme,
@@ -181,7 +186,7 @@ def _target(head: RawRequestMessage, host: Authority | None) -> tuple[str, Autho
         return "", host, target
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
-        raise HeadError(400, "malformed-target", "a target that is neither a path nor an http or https URL")
+        raise HeadError(400, "bad-request", "a target that is neither a path nor an http or https URL")
     rest = match[3] or ("*" if head.method == "OPTIONS" else "/")  # RFC 9112 3.2.4
     return match[1].lower(), parse_authority(match[2]), "/" + rest if rest.startswith("?") else rest
 
@@ -193,9 +198,9 @@ def _is_websocket(
     if tokens_of(fields, b"upgrade") != [b"websocket"] or b"upgrade" not in connection:
         return False
     if head.method != "GET" or head.version[1] != 1 or body is not None:
-        raise HeadError(400, "malformed-upgrade", "a WebSocket begins with a GET of HTTP/1.1 without a body")
+        raise HeadError(400, "bad-request", "a WebSocket begins with a GET of HTTP/1.1 without a body")
     if values_of(fields, b"sec-websocket-version") != [b"13"]:
-        raise HeadError(426, "websocket-version", "only version 13 of WebSocket is spoken here")
+        raise HeadError(426, "not-implemented", "only version 13 of WebSocket is spoken here")
     return True
 
 

@@ -14,7 +14,7 @@ from steering_inspector.framing import Body, ChunkedBody, CloseBody, LengthBody
 from steering_inspector.heads import HeadError
 from steering_inspector.request import CONNECTION_AUTH, Request
 
-BAD = "malformed-response"
+BAD = "origin-protocol"
 # Alt-Svc would move the client to HTTP/3, past this inspector.
 _DROPPED = FRAMING | {b"alt-svc", b"alternate-protocol"}
 
@@ -91,7 +91,7 @@ def render_response(response: Response, request: Request, *, keep_alive: bool) -
 
 def _check_switch(fields: tuple[Field, ...], request: Request) -> None:
     if not request.websocket or tokens_of(fields, b"upgrade") != [b"websocket"]:
-        raise HeadError(502, "unasked-upgrade", "the origin switches to a protocol that was not asked for")
+        raise HeadError(502, "origin-protocol", "the origin switches to a protocol that was not asked for")
 
 
 def _phrase(text: str) -> str:

@@ -145,9 +145,9 @@ class Inspector:
         sock.setblocking(False)
         client = _client(sock, peer)
         if not self._allowed.holding(client):
-            self._turn_away(sock, client, "client-not-allowed", self._listeners[listener] is not _transparent_tls)
+            self._turn_away(sock, client, "client", self._listeners[listener] is not _transparent_tls)
         elif workings.per_client[client] >= workings.limits.max_connections_per_client:
-            self._turn_away(sock, client, "too-many-connections", False)
+            self._turn_away(sock, client, "overloaded", False)
         else:
             with suppress(OSError):
                 sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)

@@ -117,7 +117,7 @@ class Session:
             return True
         end = end_of_request_head(self._buffer)
         if end > limits.max_head_bytes or (end < 0 and len(self._buffer) >= limits.max_head_bytes):
-            self._refuse(431, "request-head-too-large", "the head of the request is too large")
+            self._refuse(431, "too-large", "the head of the request is too large")
             return False
         if end < 0:
             if not self._head_due:
@@ -137,7 +137,7 @@ class Session:
         place = self.place
         if request.method == "CONNECT":
             if self._on_connect is None:
-                raise HeadError(405, "connect-inside", "CONNECT is spoken to the proxy's own port only")
+                raise HeadError(405, "not-implemented", "CONNECT is spoken to the proxy's own port only")
             rest, self._buffer = self._buffer, b""
             self._on_connect(self, request, rest)
             return
@@ -171,9 +171,9 @@ class Session:
     def _plain(self, request: Request) -> tuple[Named, Origin, bytes]:
         explicit = self.place.way is Way.EXPLICIT
         if explicit and request.scheme != "http":
-            raise HeadError(400, "not-for-a-proxy", "a proxy takes http:// targets and CONNECT")
+            raise HeadError(400, "bad-request", "a proxy takes http:// targets and CONNECT")
         if request.scheme == "https":
-            raise HeadError(400, "malformed-target", "an https target in plain HTTP")
+            raise HeadError(400, "bad-request", "an https target in plain HTTP")
         result = on_plain_request(request.authority, self.workings.view(self.client))
         if isinstance(result, Refuse):
             raise HeadError(result.status, result.reason, result.why)
@@ -191,7 +191,7 @@ class Session:
             used = exchange.feed_body(data)
         except BodyError as exc:
             exchange.abandon()
-            self.on_exchange_failed(exchange, 400, "malformed-body", str(exc))
+            self.on_exchange_failed(exchange, 400, "bad-request", str(exc))
             return
         self._buffer = data[used:]
         self._deadline = self.workings.loop.time() + (
@@ -302,12 +302,13 @@ class Session:
                 request_id=exchange.request_id,
                 details=details,
                 head_only=request.method == "HEAD",
+                accept=request.accept,
             )
         )
         self._end()
 
     async def on_dial_error(self, exchange: Exchange, error: DialError) -> None:
-        fault = await describe(error, exchange.named.host, self.place.port, self.workings)
+        fault = await describe(error, exchange.named.host, self.place.port)
         if not exchange.over:
             self.on_exchange_failed(exchange, fault.status, fault.reason, fault.why, fault.details)
 
@@ -377,6 +378,7 @@ class Session:
                 rule=decision.rule,
                 request_id=new_request_id(),
                 head_only=request.method == "HEAD",
+                accept=request.accept,
             )
         )
         self._end()

@@ -13,6 +13,7 @@ from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, soc
 from typing import NamedTuple, Protocol
 
 from steering.policy.hosts import Address
+from steering_inspector.origin import fault_of
 from steering_inspector.settings import Limits
 from steering_inspector.transport import Link
 
@@ -24,7 +25,7 @@ Guard = Callable[[Address, int, bool], str | None]
 
 
 class DialError(Exception):
-    """No connection to the origin.  reason: the named reason; cause: what the origin's TLS said, where it did."""
+    """No connection to the origin.  reason: a key of ``pages.REASONS``; address: of the origin whose TLS failed."""
 
     def __init__(self, reason: str, why: str, cause: Exception | None = None, address: Address | None = None) -> None:
         super().__init__(why)
@@ -212,7 +213,8 @@ class Upstreams:
                     link.close()
                     if isinstance(exc, (ssl.SSLError, OSError)) and not isinstance(exc, TimeoutError):
                         self._sessions.pop(origin, None)
-                        raise DialError("origin-tls", str(exc), exc, address) from exc
+                        fault = fault_of(exc)
+                        raise DialError(fault.reason, fault.text, exc, address) from exc
                     raise
                 return link
         except TimeoutError as exc:
@@ -225,10 +227,11 @@ class Upstreams:
         except TimeoutError:
             raise
         except Exception as exc:  # whatever the resolver raises, the name has no address here
-            raise DialError("dns", f"the name could not be resolved: {exc}") from exc
+            raise DialError("name-failed", f"the name could not be resolved: {exc}") from exc
         if not addresses:
-            raise DialError("dns", "the name has no address")
-        refused = failed = ""
+            raise DialError("name-unknown", "the name has no address")
+        refused = ""
+        failed: Exception | None = None
         for address in addresses[:8]:
             why = self._guard(address, port, guarded)
             if why is not None:
@@ -237,9 +240,9 @@ class Upstreams:
             try:
                 return await self._connect_to(address, port), address
             except (OSError, TimeoutError) as exc:
-                failed = str(exc) or type(exc).__name__
-        if failed:
-            raise DialError("origin-unreachable", failed)
+                failed = exc
+        if failed is not None:
+            raise DialError("origin-unreachable", fault_of(failed).text, failed) from failed
         raise DialError("destination", refused)
 
     async def _connect_to(self, address: Address, port: int) -> socket:
