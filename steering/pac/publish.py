@@ -1,0 +1,132 @@
+"""The PACs in force: for every requester the bytes, made and tested before anybody asks."""
+
+import gzip
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from ipaddress import ip_address
+from pathlib import Path
+
+from steering.pac.chains import plan_chains
+from steering.pac.gates import MAX_BYTES, Passed, pass_gates
+from steering.pac.plan import PacPlan, plan
+from steering.pac.render import render
+from steering.pac.view import ANONYMOUS, View, of_address, of_group
+from steering.policy import Host, Policy
+from steering.policy.compile import source_matches
+from steering.policy.hosts import Address
+from steering.policy.rules import GroupSource, Network, Source, UserSource
+
+MAX_VARIANTS = 64
+_ANY_HOST = Host("x.example")
+_BLOCK_SIZES = (16, 32, 64)  # quicker to answer; smaller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacSettings:
+    """inspectors: "HOST:PORT" each.  fail_open, tls: see ``chains.plan_chains``.  templates: an override folder."""
+
+    inspectors: tuple[str, ...]
+    fail_open: bool = False
+    tls: bool = False
+    templates: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacFile:
+    """A published PAC.  body: the text.  gzip: the same, compressed.  etag: quoted, of the body."""
+
+    body: bytes
+    gzip: bytes
+    etag: str
+    plan: PacPlan
+    passed: Passed
+
+
+def build(policy: Policy, view: View, at: float, settings: PacSettings) -> PacFile:
+    """Make one PAC.  Raises PacError with every gate that it fails."""
+    chains = plan_chains(settings.inspectors, fail_open=settings.fail_open, tls=settings.tls)
+    planned = plan(policy, view, at, chains)
+    for per_block in _BLOCK_SIZES:
+        rendered = render(planned, per_block=per_block, templates=settings.templates)
+        if len(rendered.text) <= MAX_BYTES or not rendered.packed:
+            break
+    passed = pass_gates(planned, rendered, policy, view, at)
+    body = rendered.text.encode("ascii")
+    return PacFile(
+        body=body,
+        gzip=gzip.compress(body, mtime=0),
+        etag=f'"{sha256(body).hexdigest()[:32]}"',
+        plan=planned,
+        passed=passed,
+    )
+
+
+class PacSet:
+    """Every PAC that one policy makes.  A PAC depends on its requester only through the rules' sources."""
+
+    def __init__(self, policy: Policy, at: float, settings: PacSettings) -> None:
+        """Raises PacError if any PAC fails a gate."""
+        self._sources = _sources(policy.lasting(at))
+        self._built: dict[tuple[bool | None, ...], PacFile] = {}
+        self.crowded = False
+        self._anonymous = self._make(policy, ANONYMOUS, at, settings)
+        self._groups = {name: self._make(policy, of_group(name), at, settings) for name in policy.rule_set.model.groups}
+        for address in _representatives(self._sources):
+            if len(self._built) >= MAX_VARIANTS:
+                self.crowded = True
+                break
+            self._make(policy, of_address(address), at, settings)
+
+    def _make(self, policy: Policy, view: View, at: float, settings: PacSettings) -> PacFile:
+        signature = self._signature(view)
+        if signature not in self._built:
+            self._built[signature] = build(policy, view, at, settings)
+        return self._built[signature]
+
+    def _signature(self, view: View) -> tuple[bool | None, ...]:
+        flow = view.flow(_ANY_HOST)
+        return tuple(source_matches(source, flow) for source in self._sources)
+
+    def for_address(self, address: Address) -> PacFile:
+        """The PAC of a requester; beyond MAX_VARIANTS kinds of requesters the one that supposes nothing."""
+        if not self._sources:
+            return self._anonymous
+        return self._built.get(self._signature(of_address(address)), self._anonymous)
+
+    def for_group(self, name: str) -> PacFile | None:
+        """The PAC of a group's token, or None where there is no such group (any more)."""
+        return self._groups.get(name)
+
+    @property
+    def variants(self) -> int:
+        return len(self._built)
+
+    @property
+    def anonymous(self) -> PacFile:
+        return self._anonymous
+
+
+def _sources(policy: Policy) -> tuple[tuple[Source, ...], ...]:
+    """The distinct source conditions of the rules."""
+    return tuple(dict.fromkeys(rule.source for rule in policy.rules if rule.source))
+
+
+def _representatives(sources: Sequence[Sequence[Source]]) -> Iterator[Address]:
+    """One address of each interval between the bounds of the networks in ``sources``."""
+    bounds: set[tuple[int, int]] = {(4, 0), (6, 0)}
+    for network in _networks(sources):
+        first = int(network.network_address)
+        bounds |= {(network.version, first), (network.version, first + network.num_addresses)}
+    for version, number in sorted(bounds):
+        if number < 1 << (32 if version == 4 else 128):
+            yield ip_address(number) if version == 4 or number >= 1 << 32 else ip_address(f"::{number:x}")
+
+
+def _networks(sources: Sequence[Sequence[Source]]) -> Iterator[Network]:
+    for condition in sources:
+        for source in condition:
+            if isinstance(source, GroupSource):
+                yield from source.networks
+            elif not isinstance(source, UserSource):
+                yield source
