@@ -21,7 +21,8 @@ C_PARSER = HttpRequestParser.__module__ == "aiohttp._http_parser"
 _LAX_END = re.compile(rb"\n\r?\n")
 
 # Nobody reads the payload streams that the parsers make, so they need neither loop nor protocol.
-_LOOP = cast(AbstractEventLoop, None)
+# (None would make a stream ask for, and thereby create, an event loop.)
+_LOOP = cast(AbstractEventLoop, object())
 _PROTOCOL = BaseProtocol(_LOOP)
 
 
