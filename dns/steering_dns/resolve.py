@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
+from steering.policy import parse_host
+from steering.policy.errors import HostError
 from steering_dns import wire
 from steering_dns.answer import Snapshot
 from steering_dns.lookup import Lookup, LookupFailed
-from steering_dns.plan import Local, Route, host_of
+from steering_dns.plan import Local
 from steering_dns.settings import Address, DnsSettings
 from steering_dns.views import Kind, View
 
@@ -34,11 +36,12 @@ class Resolver:
     async def resolve(self, name: str) -> list[Address]:
         """IPv4 and IPv6 addresses of a normalised name, IPv6 first as the system would.  Raises ResolveError."""
         try:
-            asked = wire.to_wire(name.removesuffix("."))
-        except UnicodeEncodeError as exc:
-            raise ResolveError("name", f"{name!r} is not a normalised name") from exc
-        if len(asked) > wire.MAX_NAME or not host_of(asked)[0].is_name:
-            raise ResolveError("name", f"{name!r} is not a host name")
+            host = parse_host(name)
+        except HostError as exc:
+            raise ResolveError("name", str(exc)) from exc
+        if not host.is_name:
+            raise ResolveError("name", f"{name!r} is an address or nothing, not a host name")
+        asked = wire.to_wire(host.text)
         found = await asyncio.gather(
             self._family(asked, wire.AAAA), self._family(asked, wire.A), return_exceptions=True
         )
@@ -62,7 +65,7 @@ class Resolver:
         try:
             entry = await self._lookup.find(plan, plan.prefixes[0] + question.key)
         except LookupFailed as exc:
-            stale = self._lookup.stale_entry(plan.prefixes[0] + question.key) if isinstance(plan, Route) else None
+            stale = self._lookup.stale_entry(plan.prefixes[0] + question.key)
             if stale is None:
                 raise ResolveError("servfail", f"{text} cannot be resolved: {exc}") from exc
             entry = stale

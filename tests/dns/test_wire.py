@@ -11,7 +11,7 @@ OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 FORMERR = 1
 
 
-def rcode(packet: bytes) -> int | None | str:
+def rcode(packet: bytes) -> int | str | None:
     found = wire.parse_query(packet)
     if isinstance(found, wire.Fault):
         extended = found.reply[-6] << 4 if found.reply[11] else 0

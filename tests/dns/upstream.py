@@ -13,6 +13,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.kit import free_port_both
+
 Records = dict[tuple[str, str], list[str]]  # (name with final dot, type) -> rdata texts
 SOA_TEXT = "ns.test. admin.test. 1 3600 600 86400 60"
 
@@ -49,7 +51,7 @@ class UpstreamServer:
     async def __aenter__(self) -> "UpstreamServer":
         loop = asyncio.get_running_loop()
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind(("127.0.0.1", 0))
+        udp.bind(("127.0.0.1", free_port_both()))
         self.port = udp.getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
         self._tcp = await asyncio.start_server(self._stream, "127.0.0.1", self.port)

@@ -18,6 +18,7 @@ from steering.policy.live import Live
 from steering_dns import DnsServer, DnsSettings, Forwarder, parse_upstream
 from steering_dns.upstreams import Upstream
 from tests.dns.upstream import Records, UpstreamServer
+from tests.kit import free_port_both
 
 RULES: list[dict[str, Any]] = [
     {"name": "pinned", "domains": ["pinned.example", "chain.example"]},
@@ -107,7 +108,7 @@ async def world(*, rules: list[dict[str, Any]] | None = None, dead: int = 0, **m
         live = Live(policy_of(RULES if rules is None else rules))
         server = DnsServer(settings_for(**more), live, lines.append, forwarder, clock)
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind(("127.0.0.1", 0))
+        udp.bind(("127.0.0.1", free_port_both()))
         tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tcp.bind(("127.0.0.1", udp.getsockname()[1]))

@@ -1,0 +1,69 @@
+"""Who answers, without sockets; the answers themselves are in test_server.py."""
+
+import pytest
+
+from steering.policy import Host
+from steering_dns import parse_upstream, wire
+from steering_dns.plan import Planner, host_of
+from steering_dns.views import Views
+from tests.dns.world import RULES, policy_of, settings_for
+
+POLICY = policy_of(RULES)
+SETTINGS = settings_for((parse_upstream("udp://127.0.0.1:1"),))
+
+
+def plan(name: str, rtype: int = wire.A, *, client: str = "127.0.0.1", rclass: int = wire.IN) -> tuple[str, str]:
+    planner = Planner(SETTINGS, POLICY, {})
+    asked = wire.to_wire(name)
+    query = wire.Query(b"\0\0", 1, asked, rtype, rclass, b"", None)
+    found = planner.plan(query, Views(SETTINGS, POLICY).of(client), 1_800_000_000.0)
+    return found.tally.doing, found.tally.why
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "expected"),
+    [
+        ("steered.example", wire.A, ("inspector", "default")),
+        ("steered.example", wire.MX, ("real", "type")),
+        ("bad.pinned.example", wire.A, ("block", "blocked")),
+        ("pinned.example", wire.HTTPS, ("real", "pinned")),
+        ("x.corp.example", wire.A, ("zone", "zone")),
+        ("com", 43, ("real", "single-label")),
+        ("printer", 43, ("nxdomain", "single-label")),
+        ("", wire.NS, ("real", "type")),
+        ("pinned.example", 252, ("refused", "type")),
+        ("pinned.example", wire.OPT, ("formerr", "type")),
+        ("3.0.0.10.in-addr.arpa", wire.PTR, ("zone", "reverse")),
+        ("8.8.8.8.in-addr.arpa", wire.PTR, ("real", "reverse")),
+        ("xn--mnchen-3ya.local", wire.A, ("nxdomain", "local-names")),
+        ("0123456789abcdef.steering-loop-probe.example", wire.A, ("inspector", "default")),
+    ],
+)
+def test_plans(name: str, rtype: int, expected: tuple[str, str]) -> None:
+    assert plan(name, rtype) == expected
+
+
+def test_classes_and_strangers() -> None:
+    assert plan("version.bind", wire.TXT, rclass=wire.CHAOS) == ("own", "version")
+    assert plan("version.bind", wire.TXT, rclass=wire.CHAOS, client="10.0.0.1") == ("refused", "class")
+    assert plan("pinned.example", rclass=255) == ("refused", "class")
+    assert plan("pinned.example", client="203.0.113.1") == ("refused", "client")
+
+
+def test_hosts_of_wire_names() -> None:
+    assert host_of(b"\1a\7example\0") == (Host("a.example"), "a.example")
+    assert host_of(b"\2a.\7example\0")[0].is_name is False
+    assert host_of(b"\2 a\5local\0")[1] == "local"
+    assert host_of(b"\0")[1] == ""
+
+
+def test_the_cache_key_tells_zones_do_and_filtering_apart() -> None:
+    planner = Planner(SETTINGS, POLICY, {})
+    tally = planner.tally("real", "x")
+    keys = [
+        prefix
+        for zone in ("", "corp.example")
+        for filtered in (False, True)
+        for prefix in planner.route(zone, tally, None, filtered=filtered, bypass=False).prefixes
+    ]
+    assert len(set(keys)) == len(keys) == 16

@@ -1,0 +1,79 @@
+"""What a TCP client can make grow, and how far."""
+
+import asyncio
+import contextlib
+
+import dns.message
+import pytest
+
+from steering_dns import Limits
+from tests.dns.world import world
+from tests.kit import eventually
+
+
+def frame(name: str, ident: int = 0) -> bytes:
+    query = dns.message.make_query(name, "A", id=ident).to_wire()
+    return len(query).to_bytes(2, "big") + query
+
+
+async def answered(reader: asyncio.StreamReader) -> bool:
+    with contextlib.suppress(EOFError, OSError):
+        await asyncio.wait_for(reader.readexactly(2), 3)
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("open_first", "served"), [(1, True), (2, False), (3, False)])
+async def test_connections_of_a_client_are_bounded(open_first: int, served: bool) -> None:
+    async with world(limits=Limits(tcp_connections_per_client=2)) as w:
+        writers = []
+        for _ in range(open_first + 1):
+            reader, writer = await asyncio.open_connection("127.0.0.1", w.port)
+            writers.append(writer)
+            with contextlib.suppress(OSError):
+                writer.write(frame("steered.example"))
+            last = await answered(reader)
+        assert last is served
+        for writer in writers:
+            writer.close()
+
+
+@pytest.mark.parametrize("lie", [b"", b"\0", b"\xff\xff" + b"x" * 100, frame("steered.example")[:-1]])
+async def test_the_idle_are_closed(lie: bytes) -> None:
+    async with world(limits=Limits(tcp_idle_s=0.2)) as w:
+        reader, writer = await asyncio.open_connection("127.0.0.1", w.port)
+        writer.write(lie)
+        assert await answered(reader) is False
+        writer.close()
+
+
+@pytest.mark.parametrize("nonsense", [b"\0\0", b"\0\1x", b"\0\x0c\0\0\x80" + b"\0" * 9])
+async def test_what_is_no_question_ends_the_connection(nonsense: bytes) -> None:
+    async with world() as w:
+        reader, writer = await asyncio.open_connection("127.0.0.1", w.port)
+        writer.write(nonsense)
+        assert await answered(reader) is False
+        writer.close()
+
+
+async def test_more_questions_than_may_wait_are_answered_in_turn() -> None:
+    async with world(limits=Limits(tcp_questions=2)) as w:
+        reader, writer = await asyncio.open_connection("127.0.0.1", w.port)
+        writer.write(b"".join(frame("pinned.example" if i % 2 else f"n{i}.pinned.example", i) for i in range(9)))
+        writer.write_eof()
+        seen = set()
+        for _ in range(9):
+            length = int.from_bytes(await asyncio.wait_for(reader.readexactly(2), 5), "big")
+            seen.add(dns.message.from_wire(await reader.readexactly(length)).id)
+        assert seen == set(range(9))
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_drain_answers_those_who_wait() -> None:
+    async with world() as w:
+        w.upstream.chaos.delay_s = 0.3
+        asking = asyncio.create_task(w.answer("pinned.example"))
+        await eventually(lambda: ("pinned.example.", "A") in w.upstream.asked)
+        await w.server.drain(5)
+        assert await asking == ("NOERROR", ["A 203.0.113.10"])
