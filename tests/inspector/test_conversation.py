@@ -1,0 +1,198 @@
+"""Every stage of a connection as plain calls: what was shown -> what is to be done."""
+
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from steering.policy import Host, parse_host
+from steering_inspector.conversation import (
+    Hello,
+    NoHello,
+    Open,
+    Page,
+    Peek,
+    Refuse,
+    Tunnel,
+    View,
+    on_connect,
+    on_hello,
+    on_inner_request,
+    on_plain_request,
+    still_tunnelled,
+)
+from steering_inspector.heads import HeadError
+from steering_inspector.request import parse_authority
+from steering_inspector.settings import InspectorSettings
+from tests.inspector.clients import policy_of
+
+RULES: list[dict[str, Any]] = [
+    {"name": "pinned", "domains": ["pinned.example", "edge.example"]},
+    {"name": "half", "domains": ["half.example"]},
+    {"name": "half strict", "action": "inspect", "domains": ["half.example"], "programs": ["unsafe"]},
+    {"name": "banned", "action": "block", "domains": ["banned.example"], "addresses": ["198.51.100.9"]},
+    {"name": "net", "addresses": ["198.51.100.0/28"]},
+]
+POLICY = policy_of(RULES)
+
+
+def view(can_open: bool = True, **settings: Any) -> View:
+    return View(
+        policy=POLICY,
+        client=ip_address("192.0.2.1"),
+        at=0.0,
+        settings=InspectorSettings(**settings),
+        can_open=can_open,
+    )
+
+
+def said(step: Tunnel | Open | Page | Refuse) -> tuple[str, ...]:
+    """A step in short: what, to whom, why."""
+    match step:
+        case Tunnel():
+            return ("tunnel", step.name.host.text, step.reason)
+        case Open():
+            return ("open", step.name.host.text)
+        case Page():
+            return ("page", step.name.host.text, step.reason)
+        case Refuse():
+            return ("refuse", step.reason)
+
+
+def connected(
+    authority: str, sni: str = "", alpn: tuple[str, ...] = ("h2", "http/1.1"), **settings: Any
+) -> tuple[str, ...]:
+    there = view(**settings)
+    step = on_connect(parse_authority(authority), there)
+    return said(on_hello(Hello(sni=sni, alpn=alpn), step, there)) if isinstance(step, Peek) else said(step)
+
+
+H2 = ("h2",)
+
+
+@pytest.mark.parametrize(
+    ("authority", "sni", "more", "expected"),
+    [
+        ("a.example:443", "a.example", {}, ("open", "a.example")),
+        ("pinned.example:443", "pinned.example", {}, ("tunnel", "pinned.example", "")),
+        ("PINNED.example.:443", "Pinned.Example", {}, ("tunnel", "pinned.example", "")),
+        ("banned.example:443", "banned.example", {}, ("page", "banned.example", "blocked")),
+        ("half.example:443", "half.example", {}, ("open", "half.example")),
+        # Both names must bypass; the stricter stands; SNI names what is opened.
+        ("edge.example:443", "pinned.example", {}, ("tunnel", "edge.example", "")),
+        ("pinned.example:443", "a.example", {}, ("open", "a.example")),
+        ("a.example:443", "pinned.example", {}, ("open", "pinned.example")),
+        ("pinned.example:443", "banned.example", {}, ("page", "banned.example", "blocked")),
+        ("banned.example:443", "pinned.example", {}, ("page", "pinned.example", "blocked")),
+        ("pinned.example:443", "mask.icloud.com", {}, ("refuse", "reserved")),
+        # An address is decided on, dialled and opened by its SNI.
+        ("203.0.113.5:443", "pinned.example", {}, ("tunnel", "pinned.example", "")),
+        ("203.0.113.5:443", "a.example", {}, ("open", "a.example")),
+        ("198.51.100.1:443", "a.example", {}, ("open", "a.example")),
+        ("198.51.100.9:443", "pinned.example", {}, ("page", "pinned.example", "blocked")),
+        # Without SNI.
+        ("203.0.113.5:443", "", {}, ("open", "203.0.113.5")),
+        ("203.0.113.5:443", "203.0.113.5", {}, ("open", "203.0.113.5")),
+        ("203.0.113.5:443", "203.0.113.6", {}, ("refuse", "malformed-hello")),
+        ("198.51.100.1:443", "", {}, ("tunnel", "198.51.100.1", "")),
+        ("a.example:443", "", {}, ("refuse", "no-sni")),
+        ("a.example:443", "", {"allow_no_sni": True}, ("open", "a.example")),
+        ("pinned.example:443", "", {}, ("tunnel", "pinned.example", "")),
+        # No HTTP/1.1 in common.
+        ("a.example:443", "a.example", {"alpn": H2}, ("refuse", "no-http1")),
+        ("a.example:443", "a.example", {"alpn": H2, "allow_no_http1": True}, ("tunnel", "a.example", "no-http1")),
+        ("banned.example:443", "banned.example", {"alpn": H2, "allow_no_http1": True}, ("refuse", "blocked")),
+        ("pinned.example:443", "pinned.example", {"alpn": H2}, ("tunnel", "pinned.example", "")),
+        ("a.example:443", "a.example", {"alpn": ()}, ("open", "a.example")),
+        # Ports, spellings, reserved names.
+        ("a.example:22", "", {}, ("refuse", "port")),
+        ("a.example:22", "a.example", {"connect_ports": frozenset({22})}, ("open", "a.example")),
+        ("127.1:443", "", {}, ("refuse", "bad-request")),
+        ("0x7f.1:443", "", {}, ("refuse", "bad-request")),
+        ("10.0.0.1:443", "a.example", {"allow_destinations": ()}, ("open", "a.example")),
+        ("127.0.0.1:443", "a.example", {}, ("refuse", "reserved")),
+        ("[::ffff:127.0.0.1]:443", "a.example", {}, ("refuse", "reserved")),
+        ("localhost:443", "localhost", {}, ("refuse", "reserved")),
+        ("127.0.0.1:443", "", {"allow_destinations": (ip_network("127.0.0.0/8"),)}, ("open", "127.0.0.1")),
+        ("localhost:443", "localhost", {"allow_destinations": (ip_network("127.0.0.0/8"),)}, ("open", "localhost")),
+        # Without a CA.
+        ("pinned.example:443", "pinned.example", {"can_open": False}, ("tunnel", "pinned.example", "")),
+        ("a.example:443", "a.example", {"can_open": False}, ("refuse", "ca-unavailable")),
+        ("203.0.113.5:443", "a.example", {"can_open": False}, ("refuse", "ca-unavailable")),
+        ("pinned.example:443", "a.example", {"can_open": False}, ("refuse", "ca-unavailable")),
+    ],
+)  # fmt: skip
+def test_connect_then_hello(authority: str, sni: str, more: dict[str, Any], expected: tuple[str, ...]) -> None:
+    assert connected(authority, sni, **more) == expected
+
+
+@pytest.mark.parametrize(
+    ("hello", "expected"),
+    [
+        (Hello(sni="a.example"), ("open", "a.example")),
+        (Hello(sni="pinned.example"), ("tunnel", "pinned.example", "")),
+        (Hello(sni="banned.example"), ("page", "banned.example", "blocked")),
+        (Hello(), ("refuse", "no-sni")),
+        (Hello(sni="203.0.113.5"), ("refuse", "malformed-hello")),
+        (Hello(sni="a..example"), ("refuse", "malformed-hello")),
+        (NoHello.NOT_TLS, ("refuse", "not-tls")),
+        (NoHello.MALFORMED, ("refuse", "malformed-hello")),
+    ],
+)
+def test_transparent_hello(hello: Hello | NoHello, expected: tuple[str, ...]) -> None:
+    assert said(on_hello(hello, None, view(allow_no_sni=True, allow_non_tls=True))) == expected
+
+
+@pytest.mark.parametrize(
+    ("authority", "what", "allow", "expected"),
+    [
+        ("a.example:443", NoHello.NOT_TLS, False, ("refuse", "not-tls")),
+        ("a.example:443", NoHello.NOT_TLS, True, ("tunnel", "a.example", "not-tls")),
+        ("banned.example:443", NoHello.NOT_TLS, True, ("refuse", "not-tls")),
+        ("pinned.example:443", NoHello.NOT_TLS, False, ("tunnel", "pinned.example", "")),
+        ("a.example:443", NoHello.MALFORMED, True, ("refuse", "malformed-hello")),
+        ("pinned.example:443", NoHello.MALFORMED, False, ("tunnel", "pinned.example", "")),
+    ],
+)
+def test_no_hello_inside_connect(authority: str, what: NoHello, allow: bool, expected: tuple[str, ...]) -> None:
+    there = view(allow_non_tls=allow)
+    peek = on_connect(parse_authority(authority), there)
+    assert isinstance(peek, Peek)
+    assert said(on_hello(what, peek, there)) == expected
+
+
+@pytest.mark.parametrize(
+    ("authority", "expected"),
+    [
+        ("a.example", "open"),
+        ("pinned.example:8080", "tunnel"),
+        ("banned.example", "block"),
+        ("router.local", "reserved"),
+        ("127.1", "bad-request"),
+    ],
+)
+def test_plain_requests(authority: str, expected: str) -> None:
+    step = on_plain_request(parse_authority(authority), view())
+    assert (step.reason if isinstance(step, Refuse) else step.effect.value) == expected
+
+
+def test_requests_inside_name_the_same_host() -> None:
+    name = Host("a.example")
+    for authority in ("a.example", "A.example.", "a.example:443"):
+        assert on_inner_request(name, 443, "", parse_authority(authority), view()).host == name
+    for authority, scheme in (("b.example", ""), ("a.example:8443", ""), ("sub.a.example", "https")):
+        with pytest.raises(HeadError) as refused:
+            on_inner_request(name, 443, scheme, parse_authority(authority), view())
+        assert refused.value.status == 421
+    with pytest.raises(HeadError):
+        on_inner_request(name, 443, "http", parse_authority("a.example"), view())
+
+
+def test_a_tunnel_stays_while_all_its_names_are_bypassed() -> None:
+    def hosts(*names: str) -> tuple[Host, ...]:
+        return tuple(map(parse_host, names))
+
+    assert still_tunnelled(hosts("pinned.example", "edge.example"), False, view())
+    assert not still_tunnelled(hosts("pinned.example", "a.example"), False, view())
+    assert still_tunnelled(hosts("a.example"), True, view())
+    assert not still_tunnelled(hosts("banned.example"), True, view())
