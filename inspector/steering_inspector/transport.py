@@ -144,12 +144,13 @@ class Link:
         self._decrypt()
 
     def _decrypt(self) -> None:
-        tls, plain = self._tls, []
-        assert tls is not None
+        tls, incoming, plain = self._tls, self._in, []
+        assert tls is not None and incoming is not None
         ended: Exception | None = None
         at_end = clean = False
         try:
-            while True:
+            # A read takes one record; none is left when both are empty.  Asking once more would cost an exception.
+            while incoming.pending or tls.pending() or incoming.eof:
                 piece = tls.read(_MAX_PLAIN)
                 if not piece:
                     at_end = clean = True
