@@ -70,6 +70,7 @@ class Session:
         self._head_due = 0.0  # when the head that has begun must be complete; 0: none has begun
         self._lingering = False
         self._lingered = 0
+        self._extended = False
         self._requests = 0
         self._window_from = 0.0
         self._window_bytes = 0
@@ -420,9 +421,9 @@ class Session:
         exchange = self.exchange
         if now < self._deadline and not (exchange is not None and self._too_slow(exchange, now)):
             return
-        if self._lingering and self.link.unsent and not self.link.closed and self._lingered >= 0:
+        if self._lingering and self.link.unsent and not self.link.closed and not self._extended:
             # The last answer is still on its way to a slow reader: one idle time more, then it is cut.
-            self._lingered, self._deadline = -1 << 40, now + self.workings.limits.response_idle_s
+            self._extended, self._deadline = True, now + self.workings.limits.response_idle_s
         elif exchange is not None and exchange.response is None:
             exchange.abandon()
             slow = not exchange.upload_done
