@@ -22,6 +22,16 @@ HOP_BY_HOP = frozenset(
 )
 
 
+class _Early(asyncio.Protocol):
+    """Keeps what arrives between the handshake's end and the moment that aiohttp takes the connection."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+
 class _Loopback(AbstractResolver):
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
         return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=2, proto=0, flags=0)]
@@ -59,12 +69,12 @@ async def running_twin(ca: TestCa, trust: ssl.SSLContext, origin_port: int) -> A
         loop = asyncio.get_running_loop()
         authority = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        protocol = server()
+        protocol, early = server(), _Early()
         transport = writer.transport
         try:
             secured = await loop.start_tls(
                 transport,
-                protocol,
+                early,
                 ca.get(authority.rpartition(":")[0]),
                 server_side=True,
             )
@@ -72,7 +82,10 @@ async def running_twin(ca: TestCa, trust: ssl.SSLContext, origin_port: int) -> A
             transport.abort()
             return
         assert secured is not None
+        secured.set_protocol(protocol)
         protocol.connection_made(secured)
+        if early.data:
+            protocol.data_received(early.data)
 
     def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(accept(reader, writer))
