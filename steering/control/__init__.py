@@ -1,0 +1,1 @@
+"""The service: configuration, processes, reload, and what it serves about itself."""

@@ -1,0 +1,108 @@
+"""Administration over a Unix socket in the state folder (0600): who can open the file may ask.
+
+Local commands talk to the running service here; nothing of it is reachable over TCP.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from steering.control.errors import ControlError
+from steering.control.tokens import Tokens
+from steering.policy.errors import PolicyError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """What the service lets administration do."""
+
+    status: Callable[[], Json]
+    explain: Callable[[Mapping[str, str], float], Json]
+    reload: Callable[[], Awaitable[Json]]
+    tokens: Tokens
+    groups: Callable[[], list[str]]
+    drain: Callable[[], None]
+
+
+def make_admin(offers: Offers) -> web.Application:
+    app = web.Application(client_max_size=65536)
+    app.add_routes(
+        [
+            web.get("/status", _plain(offers.status)),
+            web.get("/tokens", _plain(lambda: {"tokens": offers.tokens.listed()})),
+            web.post("/explain", _explain(offers)),
+            web.post("/reload", _reload(offers)),
+            web.post("/tokens", _add_token(offers)),
+            web.post("/tokens/revoke", _revoke(offers)),
+        ]
+    )
+    return app
+
+
+async def serve_admin(app: web.Application, path: Path) -> web.AppRunner:
+    """Serve on ``path``, which must not exist; it is never, not for an instant, open to others."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    before = os.umask(0o177)
+    try:
+        await web.UnixSite(runner, str(path)).start()
+    finally:
+        os.umask(before)
+    return runner
+
+
+def _plain(ask: Callable[[], Json]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(ask())
+
+    return handler
+
+
+def _explain(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(request: web.Request) -> web.Response:
+        question = {str(k): str(v) for k, v in (await request.json()).items()}
+        try:
+            return web.json_response(offers.explain(question, time.time()))
+        except PolicyError as exc:
+            return web.json_response({"error": str(exc)}, status=400)
+
+    return handler
+
+
+def _reload(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(await offers.reload())
+
+    return handler
+
+
+def _add_token(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(request: web.Request) -> web.Response:
+        group = str((await request.json()).get("group", ""))
+        if group not in offers.groups():
+            known = ", ".join(sorted(offers.groups())) or "none is defined"
+            return web.json_response({"error": f"there is no group {group!r} in the rules ({known})"}, status=400)
+        try:
+            return web.json_response({"group": group, "token": offers.tokens.add(group)})
+        except ControlError as exc:
+            return web.json_response({"error": str(exc)}, status=507)
+
+    return handler
+
+
+def _revoke(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(request: web.Request) -> web.Response:
+        which = str((await request.json()).get("which", ""))
+        try:
+            return web.json_response({"revoked": offers.tokens.revoke(which)})
+        except ControlError as exc:
+            return web.json_response({"error": str(exc)}, status=507)
+
+    return handler

@@ -1,0 +1,40 @@
+"""Asking the running service over its Unix socket."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from steering.control.errors import ControlError
+
+TIMEOUT_S = 60
+
+
+class NotRunning(ControlError):
+    """No service answers on this state folder."""
+
+
+def ask(socket: Path, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """One question.  Raises NotRunning, or ControlError with what the service answered."""
+    return asyncio.run(_ask(socket, method, path, body))
+
+
+async def _ask(socket: Path, method: str, path: str, body: Mapping[str, object] | None) -> dict[str, Any]:
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=timeout) as session,
+            session.request(method, f"http://steering{path}", json=body) as response,
+        ):
+            answer: dict[str, Any] = await response.json()
+    except PermissionError as exc:
+        raise ControlError(f"{socket} belongs to somebody else: run this as the service's user") from exc
+    except (aiohttp.ClientError, OSError) as exc:
+        raise NotRunning(
+            f"no service answers on {socket}: start it with 'steering serve', or name its --state"
+        ) from exc
+    if "error" in answer and response.status >= 400:
+        raise ControlError(str(answer["error"]))
+    return answer

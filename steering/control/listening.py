@@ -1,0 +1,96 @@
+"""Sockets for every worker, bound once by the parent and kept by it over a worker's end.
+
+SO_REUSEPORT lets the workers share a port, and would let a forgotten process share it too and take half of the
+traffic in silence; so each port is first bound without it.
+"""
+
+import socket
+from dataclasses import dataclass
+from enum import Enum
+
+from steering.control.errors import ListenError
+
+
+class Role(Enum):
+    EXPLICIT = "inspector, explicit proxy"
+    TLS = "inspector, transparent TLS"
+    HTTP = "inspector, transparent HTTP"
+    DNS_UDP = "DNS over UDP"
+    DNS_TCP = "DNS over TCP"
+    CONTROL = "control"
+
+
+BACKLOG = 4096
+UDP_BUFFER_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """One address, with a socket per worker."""
+
+    role: Role
+    host: str
+    port: int
+    sockets: tuple[socket.socket, ...]
+
+
+def listen(role: Role, host: str, port: int, workers: int) -> Listener:
+    """Bind ``workers`` sockets on one address; port 0 takes a free one.  Raises ListenError."""
+    datagram = role is Role.DNS_UDP
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    kind = socket.SOCK_DGRAM if datagram else socket.SOCK_STREAM
+    port = _find_taken(role, family, kind, host, port)
+    sockets = tuple(_bind(role, family, kind, host, port, shared=True) for _ in range(workers))
+    for sock in sockets:
+        if not datagram:
+            sock.listen(BACKLOG)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
+    return Listener(role=role, host=host, port=port, sockets=sockets)
+
+
+def free_port_pair(host: str) -> int:
+    """A port that is free for UDP and TCP alike."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(50):
+        with socket.socket(family, socket.SOCK_STREAM) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
+            tcp.bind((host, 0))
+            try:
+                udp.bind((host, tcp.getsockname()[1]))
+            except OSError:
+                continue
+            return int(tcp.getsockname()[1])
+    raise ListenError(f"no port on {host} is free for UDP and TCP alike")
+
+
+def _find_taken(role: Role, family: int, kind: int, host: str, port: int) -> int:
+    with _bind(role, family, kind, host, port, shared=False) as probe:
+        if kind == socket.SOCK_STREAM:
+            try:
+                probe.listen(1)
+            except OSError as exc:
+                raise _refused(role, host, port, exc) from exc
+        return int(probe.getsockname()[1])
+
+
+def _bind(role: Role, family: int, kind: int, host: str, port: int, *, shared: bool) -> socket.socket:
+    sock = socket.socket(family, kind)
+    try:
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except OSError as exc:
+        sock.close()
+        raise _refused(role, host, port, exc) from exc
+    sock.setblocking(False)
+    return sock
+
+
+def _refused(role: Role, host: str, port: int, exc: OSError) -> ListenError:
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    advice = " (ports below 1024 need a privilege)" if isinstance(exc, PermissionError) else ""
+    return ListenError(f"{role.value}: cannot listen on {shown}: {exc.strerror}{advice}")

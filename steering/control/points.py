@@ -1,0 +1,115 @@
+"""The enforcement points of one worker, built from the configuration and handed policy, sockets and sink."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from steering.control.config import Config
+from steering.control.errors import ConfigError
+from steering.control.listening import Role
+from steering.policy.access import Sink
+from steering.policy.hosts import Address
+from steering.policy.live import Live
+from steering_dns.forwarder import Forwarder
+from steering_dns.server import DnsServer
+from steering_dns.settings import DnsSettings
+from steering_dns.upstreams import Upstream, UpstreamError, load_system_upstreams, parse_upstream
+from steering_inspector.authority import Authority
+from steering_inspector.leaves import LeafContexts
+from steering_inspector.origin import origin_context
+from steering_inspector.server import Inspector
+from steering_inspector.settings import InspectorSettings
+
+
+def dns_settings(config: Config, own_names: Mapping[str, tuple[Address, ...]], loop_token: str) -> DnsSettings:
+    """Raises ConfigError for upstreams that are none, or where none is known."""
+    section = config.dns
+    return DnsSettings(
+        inspector_addresses=tuple(map(ip_address, section.inspector_addresses)),
+        upstreams=upstreams_of(config),
+        zones={zone: tuple(map(_upstream, texts)) for zone, texts in section.zones.items()},
+        follow_cname=section.follow_cname,
+        steered=tuple(map(ip_network, section.steered)),
+        allowed=tuple(map(ip_network, section.allowed)),
+        own_names=dict(own_names),
+        allowed_private=tuple(map(ip_network, config.inspector.allow_destinations)),
+        query_log=section.query_log,
+        loop_token=loop_token,
+    )
+
+
+def upstreams_of(config: Config) -> tuple[Upstream, ...]:
+    """The configured upstreams, or the system's.  Raises ConfigError."""
+    if config.dns.upstreams:
+        return tuple(map(_upstream, config.dns.upstreams))
+    try:
+        return load_system_upstreams()
+    except UpstreamError as exc:
+        raise ConfigError(f"dns.upstreams: {exc}") from exc
+
+
+def _upstream(text: str) -> Upstream:
+    try:
+        return parse_upstream(text)
+    except UpstreamError as exc:
+        raise ConfigError(f"dns: {exc}") from exc
+
+
+def inspector_settings(config: Config, own: frozenset[tuple[str, int]]) -> InspectorSettings:
+    section = config.inspector
+    return InspectorSettings(
+        connect_ports=frozenset(section.connect_ports),
+        origin_tls_port=section.origin_tls_port,
+        origin_http_port=section.origin_http_port,
+        allowed=tuple(map(ip_network, section.allowed)),
+        allow_destinations=tuple(map(ip_network, section.allow_destinations)),
+        own=own,
+        allow_no_http1=section.allow_no_http1,
+        allow_non_tls=section.allow_non_tls,
+        allow_no_sni=section.allow_no_sni,
+    )
+
+
+@dataclass(slots=True)
+class Points:
+    """The points of one worker, running."""
+
+    dns: DnsServer
+    inspector: Inspector
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        return {"dns": self.dns.counters(), "inspector": self.inspector.counters()}
+
+    async def drain(self, timeout_s: float) -> None:
+        # The inspector resolves through the resolver, so that one goes last.
+        await self.inspector.drain(timeout_s)
+        await self.dns.drain(min(timeout_s, 2.0))
+
+
+async def start_points(
+    *,
+    dns: DnsSettings,
+    inspector: InspectorSettings,
+    trust: Sequence[Path],
+    sockets: Mapping[Role, Sequence[socket.socket]],
+    live: Live,
+    authority: Authority | None,
+    crl_url: str,
+    sink: Sink,
+) -> Points:
+    """Start both points of a worker on its sockets."""
+    server = DnsServer(dns, live, sink, Forwarder())
+    await server.start(sockets.get(Role.DNS_UDP, ()), sockets.get(Role.DNS_TCP, ()))
+    resolve: Callable[[str], Awaitable[Sequence[Address]]] = server.resolver().resolve
+    context = await asyncio.to_thread(origin_context, tuple(trust))
+    running = Inspector(inspector, live, leaves_of(authority, crl_url), context, resolve, sink, time.time)
+    running.start(sockets.get(Role.EXPLICIT, ()), sockets.get(Role.TLS, ()), sockets.get(Role.HTTP, ()))
+    return Points(server, running)
+
+
+def leaves_of(authority: Authority | None, crl_url: str) -> LeafContexts | None:
+    return None if authority is None else LeafContexts(authority, crl_url=crl_url)

@@ -1,0 +1,82 @@
+"""From the rules file to what every point enforces: read, validate, compile, plan the PACs, check itself.
+
+Nothing is put in force here; whoever calls gets the whole ``Enforced`` or an error with every reason.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from steering.control.config import Config
+from steering.control.errors import PolicyUnusable
+from steering.pac.errors import PacError
+from steering.pac.publish import PacSet, PacSettings
+from steering.policy import Flow, Policy, PolicyError, ReservedSettings, compile_policy, parse_host
+from steering.policy.document import as_line, read_document
+from steering.policy.hosts import normalise_name
+from steering.policy.json_text import MAX_BYTES
+from steering.policy.rules import CategoryTable, parse_network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enforced:
+    """A policy with the PACs made from it.  source: the text of the rules file."""
+
+    policy: Policy
+    pacs: PacSet
+    source: bytes
+
+
+def reserved_settings(config: Config, own_names: tuple[str, ...]) -> ReservedSettings:
+    zones = dict.fromkeys((*config.policy.internal_zones, *config.dns.zones))
+    return ReservedSettings(
+        internal_zones=tuple(map(normalise_name, zones)),
+        internal_networks=tuple(map(parse_network, config.policy.internal_networks)),
+        own_names=own_names,
+    )
+
+
+def read_source(path: Path) -> bytes:
+    """The rules file.  Raises PolicyUnusable."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as exc:
+        raise PolicyUnusable(f"{path} cannot be read: {exc.strerror}") from exc
+
+
+def enforceable(
+    source: bytes,
+    *,
+    shown: str,
+    categories: CategoryTable,
+    reserved: ReservedSettings,
+    pac: PacSettings,
+    at: float,
+) -> Enforced:
+    """Make everything of one rules text.  shown: what errors call it.  Raises PolicyUnusable with all errors."""
+    reading = read_document(source, categories)
+    if reading.rule_set is None:
+        raise PolicyUnusable("\n".join(f"{shown}:{as_line(finding)}" for finding in reading.findings))
+    policy = compile_policy(reading.rule_set, reserved)
+    try:
+        _check_itself(policy, at)
+        pacs = PacSet(policy, at, pac)
+    except (PacError, PolicyError) as exc:
+        raise PolicyUnusable(f"{shown}: {exc}") from exc
+    return Enforced(policy=policy, pacs=pacs, source=source)
+
+
+_SAMPLE = 200
+
+
+def _check_itself(policy: Policy, at: float) -> None:
+    """The compiled form against the entries as they are written, for some names of every rule."""
+    for rule in policy.rules:
+        if rule.source or rule.programs or not rule.in_time(at):
+            continue
+        for domain in rule.domains[:_SAMPLE]:
+            for name in (domain.name, f"a.{domain.name}"):
+                found = policy.decide(Flow(host=parse_host(name)), at)
+                listed = any(match.rule == rule.name for match in found.matches)
+                if found.reserved is None and domain.matches(name) and not listed:
+                    raise PolicyError(f"self-check: {name} is not decided by rule '{rule.name}' ({domain})")

@@ -1,0 +1,184 @@
+"""Starts the workers, keeps them alive on the same sockets, and sends every one the policy in force."""
+
+import asyncio
+import contextlib
+import json
+import pickle
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from steering.control.channel import MAX_REPORT, Channel, Kind
+from steering.control.logs import logger
+from steering.control.worker import Setup, dump_authority
+from steering.policy import Policy
+from steering.policy.transfer import dump
+from steering_inspector.authority import Authority
+
+BACK_OFF_S = (0.1, 0.5, 2.0, 5.0, 15.0)
+STEADY_S = 30.0  # alive for so long, a worker's failures are forgotten
+
+
+@dataclass(slots=True)
+class _Running:
+    """One worker's process and what it last said."""
+
+    number: int
+    process: asyncio.subprocess.Process
+    channel: Channel
+    started_at: float
+    revision: str = ""
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Supervisor:
+    """All workers of one service."""
+
+    def __init__(self, setups: Sequence[Setup]) -> None:
+        self._setups = setups
+        self._running: dict[int, _Running] = {}
+        self._pieces: list[bytes] = []
+        self._revision = ""
+        self._authority = b""
+        self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: Counter[str] = Counter()  # what ended workers had counted
+        self._stopping = False
+        self.restarts = 0
+        self._log = logger("supervisor")
+
+    async def start(self, policy: Policy, authority: Authority | None) -> None:
+        """Start every worker and wait until each enforces ``policy``."""
+        self._authority = dump_authority(authority)
+        await self._take(policy)
+        for setup in self._setups:
+            self._keep(asyncio.create_task(self._look_after(setup)))
+        await self._all_have(self._revision, timeout_s=60)
+
+    async def publish(self, policy: Policy, timeout_s: float = 30.0) -> None:
+        """Send ``policy`` to every worker and wait until each enforces it.  Raises TimeoutError."""
+        await self._take(policy)
+        await asyncio.gather(*(self._send_policy(worker) for worker in list(self._running.values())))
+        await self._all_have(self._revision, timeout_s)
+
+    async def replace_authority(self, authority: Authority | None) -> None:
+        self._authority = dump_authority(authority)
+        for worker in list(self._running.values()):
+            with contextlib.suppress(ConnectionError):
+                async with worker.sending:
+                    await worker.channel.send(Kind.AUTHORITY, self._authority)
+
+    def counters(self) -> dict[str, int]:
+        """Everything counted since the start, over all workers, as "point:what"."""
+        total = Counter(self._ended)
+        for worker in self._running.values():
+            total.update(_flat(worker.counters))
+        return dict(total)
+
+    @property
+    def alive(self) -> int:
+        return sum(worker.revision == self._revision for worker in self._running.values())
+
+    async def stop(self, drain_s: float) -> None:
+        """Tell the workers to finish, wait, and end those that do not."""
+        self._stopping = True
+        for worker in list(self._running.values()):
+            with contextlib.suppress(ConnectionError):
+                await worker.channel.send(Kind.DRAIN, str(drain_s).encode())
+        for worker in list(self._running.values()):
+            try:
+                async with asyncio.timeout(drain_s + 5):
+                    await worker.process.wait()
+            except TimeoutError:
+                self._log.error("a worker did not end in time", worker=worker.number)
+                worker.process.kill()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _take(self, policy: Policy) -> None:
+        self._pieces = await asyncio.to_thread(lambda: list(dump(policy)))
+        self._revision = policy.revision
+
+    async def _all_have(self, revision: str, timeout_s: float) -> None:
+        async with asyncio.timeout(timeout_s), self._changed:
+            await self._changed.wait_for(
+                lambda: (
+                    len(self._running) == len(self._setups)
+                    and all(worker.revision == revision for worker in self._running.values())
+                )
+            )
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_after(self, setup: Setup) -> None:
+        failures = 0
+        while not self._stopping:
+            worker = await self._spawn(setup)
+            await self._listen_to(worker)
+            code = await worker.process.wait()
+            self._ended.update(_flat(worker.counters))
+            self._running.pop(setup.number, None)
+            if self._stopping:
+                return
+            steady = time.monotonic() - worker.started_at > STEADY_S
+            failures = 0 if steady else failures + 1
+            pause_s = BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1] if failures else BACK_OFF_S[0]
+            self.restarts += 1
+            self._log.error("a worker ended, starting it again", worker=setup.number, code=code, pause_s=pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def _spawn(self, setup: Setup) -> _Running:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        inherited = [fd for fds in setup.descriptors.values() for fd in fds]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "steering.control.worker",
+            str(theirs.fileno()),
+            pass_fds=[theirs.fileno(), *inherited],
+            stdin=asyncio.subprocess.DEVNULL,
+        )
+        theirs.close()
+        worker = _Running(setup.number, process, await Channel.over(ours), time.monotonic())
+        self._running[setup.number] = worker
+        try:
+            await worker.channel.send(Kind.SETUP, pickle.dumps(setup))
+            await worker.channel.send(Kind.AUTHORITY, self._authority)
+        except ConnectionError:
+            return worker
+        await self._send_policy(worker)
+        return worker
+
+    async def _send_policy(self, worker: _Running) -> None:
+        # One policy at a time: the pieces of two must not mix.
+        with contextlib.suppress(ConnectionError):
+            async with worker.sending:
+                for piece in list(self._pieces):
+                    await worker.channel.send(Kind.PIECE, piece)
+
+    async def _listen_to(self, worker: _Running) -> None:
+        while True:
+            try:
+                _, body = await worker.channel.receive(MAX_REPORT)
+                report = json.loads(body)
+            except (EOFError, ValueError):
+                worker.channel.close()
+                return
+            if "counters" in report:
+                worker.counters = report["counters"]
+            if "revision" in report:
+                async with self._changed:
+                    worker.revision = str(report["revision"])
+                    self._changed.notify_all()
+
+
+def _flat(counters: dict[str, dict[str, int]]) -> dict[str, int]:
+    return {f"{point}:{what}": int(n) for point, counted in counters.items() for what, n in counted.items()}
