@@ -23,7 +23,7 @@ help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: $(VENV)/installed  ## start everything on loopback ports; state in ./var (ARGS="--only dns" passes options on)
-	@exec $(BIN)/steering serve $(ARGS)
+	@exec $(BIN)/steering serve --init $(ARGS)
 
 test: $(VENV)/tools .deps/ready lint  ## set up what the tests need, lint, run every test (ARGS="tests/dns -k cname")
 	@exec $(BIN)/python -m pytest -q $(ARGS)

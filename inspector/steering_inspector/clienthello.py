@@ -1,6 +1,6 @@
 """What a client asks for in its ClientHello (RFC 8446 4.1.2), read without a TLS library and without consuming it.
 
-Pure.  HOT PATH, once per connection: about 7 us for 517 bytes.
+Pure.  HOT PATH, once per connection: about 20 us for a hello of openssl or curl.
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 import os
 import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +13,9 @@ from rich.text import Text
 
 from steering.catalog import load_categories
 from steering.policy.document import Reading, as_line, read_document
+from steering.policy.document_edit import with_rule
+from steering.policy.errors import RulesError
+from steering.policy.findings import printable
 from steering.policy.json_text import MAX_BYTES
 from steering.policy.rules import RuleSet
 
@@ -93,3 +97,26 @@ def complain(text: str) -> None:
 def wrong_use(text: str) -> NoReturn:
     complain(text)
     raise typer.Exit(2)
+
+
+def add_rule(path: Path, rule: dict[str, object]) -> None:
+    """Write the file with ``rule`` as its last one.  Exits with 2, the file untouched, if it could not be enforced."""
+    change(path, lambda text: with_rule(text, rule))
+
+
+def change(path: Path, edit: Callable[[str], str]) -> None:
+    """Replace the file's text by what ``edit`` makes of it, if that can be enforced; else exits with 2."""
+    load_rules_file(path)
+    try:
+        edited = edit(read_text(path).decode("utf-8"))
+    except RulesError as exc:
+        wrong_use(printable(str(exc)))
+    reading = read_document(edited, load_categories())
+    if reading.rule_set is None:
+        for finding in reading.findings:
+            complain(as_line(finding))
+        wrong_use(f"with this change {path} could not be enforced; nothing was written")
+    try:
+        write_atomically(path, edited)
+    except OSError as exc:
+        wrong_use(f"{path}: {exc.strerror or exc}")

@@ -134,7 +134,7 @@ def _readable_part(document: JsonValue) -> dict[str, JsonValue]:
     groups = document.get("groups") if isinstance(document, dict) else None
     rules = document.get("rules") if isinstance(document, dict) else None
     return {
-        "groups": {n: g if _fits(GroupModel, g) else {} for n, g in groups.items()} if isinstance(groups, dict) else {},
+        "groups": {n: _group_aside(g) for n, g in groups.items()} if isinstance(groups, dict) else {},
         "rules": [r if _fits(RuleModel, r) else _aside(i, r) for i, r in enumerate(rules)]
         if isinstance(rules, list)
         else [],
@@ -147,6 +147,11 @@ def _fits(model: type[BaseModel], value: JsonValue) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def _group_aside(group: JsonValue) -> JsonValue:
+    written = group if isinstance(group, dict) else {}
+    return {k: v for k, v in written.items() if k in GroupModel.model_fields and _fits(GroupModel, {k: v})}
 
 
 _CONDITIONS = ("source", "programs", "domains", "categories", "addresses")

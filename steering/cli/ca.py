@@ -1,0 +1,83 @@
+"""``steering ca``: show, export and rotate the inspection CA."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steering.cli.running import ConfigOption, JsonOption, StateOption, configuration
+from steering_inspector.keystore import Keystore, KeystoreError, load
+from steering_inspector.keystore import rotate as rotate_keystore
+
+app = typer.Typer(help="The certificate authority that signs what the inspector shows.", no_args_is_help=True)
+FORMATS = ("pem", "der")
+
+
+def _passphrase() -> bytes | None:
+    text = os.environ.get("STEERING_CA_PASSPHRASE", "")
+    return text.encode() if text else None
+
+
+def _loaded(config: Path | None, state: Path | None) -> Keystore:
+    folder = configuration(config, state).state
+    try:
+        if not (folder / "ca").is_dir():
+            raise KeystoreError(f"there is no CA in {folder}: 'steering init' or 'steering serve' makes one")
+        return load(folder, time.time(), passphrase=_passphrase())
+    except (KeystoreError, OSError) as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from exc
+
+
+@app.command()
+def show(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Say what the CA is: name, fingerprint, validity."""
+    store = _loaded(config, state)
+    facts = store.describe()
+    if as_json:
+        typer.echo(json.dumps(facts | {"warnings": store.warnings(time.time())}))
+        return
+    for key, value in facts.items():
+        typer.echo(f"{key:12} {value}")
+    for warning in store.warnings(time.time()):
+        typer.echo(f"warning: {warning}", err=True)
+
+
+@app.command()
+def export(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    form: Annotated[str, typer.Option("--format", help="pem or der.")] = "pem",
+    out: Annotated[Path | None, typer.Option(help="The file to write; by default standard output.")] = None,
+) -> None:
+    """Write the CA certificate (never the key), for devices to trust."""
+    if form not in FORMATS:
+        typer.echo(f"--format {form}: there are {', '.join(FORMATS)}", err=True)
+        raise typer.Exit(2)
+    store = _loaded(config, state)
+    content = store.bundle if form == "pem" else store.der
+    if out is not None:
+        out.write_bytes(content)
+    else:
+        typer.get_binary_stream("stdout").write(content)
+
+
+@app.command()
+def rotate(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Make a new CA; devices must trust it before the service is restarted."""
+    loaded = configuration(config, state)
+    if not yes:
+        typer.confirm("Every device must trust the new certificate before the service uses it. Go on?", abort=True)
+    try:
+        store = rotate_keystore(loaded.state, time.time(), name="Steering inspection CA", passphrase=_passphrase())
+    except (KeystoreError, OSError) as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from exc
+    typer.echo(f"made {store.folder / 'ca.pem'}; distribute it, then restart the service")

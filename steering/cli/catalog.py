@@ -1,0 +1,78 @@
+"""``steering catalog``: applications that are known to refuse inspection, and rules made of them."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from steering.catalog import App, By, CatalogError, find_app, load_apps, rule_for
+from steering.cli.rules_file import add_rule, find_rules, wrong_use
+
+app = typer.Typer(no_args_is_help=True, help="Applications that are known to refuse inspection.")
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
+    """List the applications of the catalog."""
+    apps = list(load_apps().values())
+    if as_json:
+        typer.echo(json.dumps([found.model_dump(mode="json") for found in apps], indent=2))
+        return
+    width = max(len(found.id) for found in apps)
+    console = Console(highlight=False, soft_wrap=True)
+    for found in apps:
+        console.print(Text.assemble((f"{found.id:{width}}", "bold"), f"  {found.kind.value:17}  {found.name}"))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="APP")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what is known of an application, and from where."""
+    found = _found(name)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text.assemble((found.name, "bold"), f" ({found.vendor}), {found.kind.value}, as of {found.date}"))
+    parts = {"windows": found.programs.windows, "macos": found.programs.macos, "linux": found.programs.linux,
+             "domains": found.domains, "addresses": found.addresses}  # fmt: skip
+    for part, entries in parts.items():
+        for entry in entries:
+            console.print(Text(f"  {part:10} {entry}{'  (unverified)' if entry in found.unverified else ''}"))
+    for line in filter(None, (found.fix and f"instead of a bypass: {found.fix}", found.note)):
+        console.print(Text(f"  {line}"))
+    for source in found.sources:
+        console.print(Text(f"  source     {source}"))
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="APP")],
+    rules: Annotated[Path | None, typer.Option(help="The rules file; by default the configured one.")] = None,
+    by: Annotated[By | None, typer.Option(help="Domains (enforced everywhere), programs, or both at once.")] = None,
+    unverified: Annotated[bool, typer.Option("--unverified", help="Take entries that nobody has checked.")] = False,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the rule, change nothing.")] = False,
+) -> None:
+    """Add a rule that bypasses an application to the rules file."""
+    try:
+        rule = rule_for(_found(name), by, unverified=unverified)
+    except CatalogError as exc:
+        wrong_use(str(exc))
+    if print_only:
+        typer.echo(json.dumps(rule, indent=2))
+        return
+    path = find_rules(rules)
+    add_rule(path, rule)
+    typer.echo(f"added '{rule['name']}' to {path}")
+
+
+def _found(name: str) -> App:
+    try:
+        return find_app(name)
+    except CatalogError as exc:
+        wrong_use(str(exc))

@@ -1,0 +1,45 @@
+"""``steering init``: a folder with configuration, starter policy and CA, made once and never overwritten."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steering import resources
+from steering.control.config import as_toml
+from steering.control.errors import ControlError
+from steering.control.state import open_state, write_whole
+from steering_inspector.keystore import KeystoreError, load_or_create
+
+
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made where it is missing.")]) -> None:
+    """Make steering.toml, rules.json (the starter policy) and the CA in DIR; what is there already stays."""
+    create(folder)
+    typer.echo(f"Next: look at {folder / 'rules.json'}, then run 'steering serve --config {folder / 'steering.toml'}'")
+
+
+def create(folder: Path) -> None:
+    """As the command, saying what it makes."""
+    try:
+        open_state(folder)
+        _make(folder / "steering.toml", _configuration())
+        _make(folder / "rules.json", resources.starter_rules().read_text("utf-8"))
+        before = (folder / "ca" / "ca.pem").exists()
+        store = load_or_create(folder, time.time(), name="Steering inspection CA")
+        typer.echo(f"{'kept' if before else 'made'} {store.folder / 'ca.pem'}")
+    except (OSError, ControlError, KeystoreError) as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from exc
+
+
+def _configuration() -> str:
+    return as_toml().replace('#dir = "var"', 'dir = "."')
+
+
+def _make(path: Path, text: str) -> None:
+    if path.exists():
+        typer.echo(f"kept {path}")
+        return
+    write_whole(path, text.encode(), 0o644)
+    typer.echo(f"made {path}")

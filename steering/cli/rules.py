@@ -1,0 +1,123 @@
+"""``steering rules``: look at the rules, switch them, add one, compare two files."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from steering.cli.rules_file import add_rule, change, find_rules, load_rules_file
+from steering.policy.document_edit import set_enabled
+from steering.policy.findings import printable
+from steering.policy.model import Action, Reason
+from steering.policy.rules import Rule, RuleSet
+
+app = typer.Typer(no_args_is_help=True, help="Look at the rules and change them.")
+
+RulesOption = Annotated[Path | None, typer.Option("--rules", help="The rules file; by default the configured one.")]
+Entries = list[str] | None
+
+
+@app.command("list")
+def list_(rules: RulesOption = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """List the rules in the order of the file."""
+    rule_set, _ = load_rules_file(find_rules(rules))
+    if as_json:
+        models = [model.model_dump(mode="json", exclude_defaults=True) for model in rule_set.model.rules]
+        full = [{"enabled": rule.enabled, "action": rule.action.value} for rule in rule_set.rules]
+        typer.echo(json.dumps([base | model for base, model in zip(full, models, strict=True)], indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for rule in rule_set.rules:
+        state = "enabled " if rule.enabled else "disabled"
+        console.print(Text(f"{state}  {rule.action.value:7}  {printable(rule.name)}: {_conditions(rule)}"))
+
+
+def _conditions(rule: Rule) -> str:
+    lists = {"source": rule.source, "program": rule.programs, "domain": rule.domains,
+             "category": rule.categories, "address": rule.addresses}  # fmt: skip
+    counted = [printable(f"{what} {entries[0]}") if len(entries) == 1 else f"{len(entries)} {_plural(what)}"
+               for what, entries in lists.items() if entries]  # fmt: skip
+    return ", ".join(counted)
+
+
+def _plural(word: str) -> str:
+    return {"category": "categories", "address": "addresses"}.get(word, word + "s")
+
+
+@app.command()
+def enable(name: str, rules: RulesOption = None) -> None:
+    """Enable a rule."""
+    _switch(find_rules(rules), name, True)
+
+
+@app.command()
+def disable(name: str, rules: RulesOption = None) -> None:
+    """Disable a rule."""
+    _switch(find_rules(rules), name, False)
+
+
+def _switch(path: Path, name: str, enabled: bool) -> None:
+    change(path, lambda text: set_enabled(text, name, enabled))
+    typer.echo(f"{'enabled' if enabled else 'disabled'} '{printable(name)}' in {path}")
+
+
+@app.command()
+def add(
+    name: str,
+    rules: RulesOption = None,
+    action: Annotated[Action, typer.Option()] = Action.BYPASS,
+    source: Annotated[Entries, typer.Option(help="IP, CIDR, group:NAME or user:NAME; may be repeated.")] = None,
+    program: Annotated[Entries, typer.Option(help="A program's name; may be repeated.")] = None,
+    domain: Annotated[
+        Entries, typer.Option(help="example.com, *.example.com or =example.com; may be repeated.")
+    ] = None,
+    category: Annotated[Entries, typer.Option(help="May be repeated.")] = None,
+    address: Annotated[Entries, typer.Option(help="Destination IP or CIDR; may be repeated.")] = None,
+    not_before: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
+    reason: Annotated[Reason | None, typer.Option()] = None,
+    owner: str = "",
+    ticket: str = "",
+    note: str = "",
+) -> None:
+    """Add a rule at the end of the file."""
+    rule: dict[str, object] = {"name": name, "enabled": True, "action": action.value}
+    given = {"source": source, "programs": program, "domains": domain, "categories": category, "addresses": address,
+             "not_before": not_before, "expires_at": expires_at, "reason": reason.value if reason else None,
+             "owner": owner, "ticket": ticket, "note": note}  # fmt: skip
+    path = find_rules(rules)
+    add_rule(path, rule | {key: value for key, value in given.items() if value})
+    typer.echo(f"added '{printable(name)}' to {path}")
+
+
+@app.command()
+def diff(old: Path, new: Path, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Compare what two files bypass, inspect and block, as sets of names: 0 if alike, 1 if not."""
+    before, after = (entries(load_rules_file(path)[0]) for path in (old, new))
+    removed, added = sorted(before - after), sorted(after - before)
+    if as_json:
+        typer.echo(json.dumps({"removed": [list(r) for r in removed], "added": [list(a) for a in added]}, indent=2))
+    else:
+        for sign, changed in (("-", removed), ("+", added)):
+            for action, entry, condition in changed:
+                typer.echo(f"{sign} {action} {printable(entry)}{printable(condition and ' where ' + condition)}")
+    raise typer.Exit(1 if removed or added else 0)
+
+
+def entries(rule_set: RuleSet) -> set[tuple[str, str, str]]:
+    """(action, destination, conditions) of every enabled rule, whatever rule it stands in."""
+    found: set[tuple[str, str, str]] = set()
+    for rule in rule_set.rules:
+        if not rule.enabled:
+            continue
+        model = rule_set.model.rules[rule.index]
+        parts = {"source": sorted(map(str, rule.source)), "programs": sorted(map(str, rule.programs))}
+        parts |= {"not before": [str(model.not_before)] if model.not_before else [],
+                  "until": [str(model.expires_at)] if model.expires_at else []}  # fmt: skip
+        condition = "; ".join(f"{key} {', '.join(values)}" for key, values in parts.items() if values)
+        destinations = [*map(str, rule.domains), *map(str, rule.addresses), *(f"category {c}" for c in rule.categories)]
+        found |= {(rule.action.value, entry, condition) for entry in destinations or ["(any destination)"]}
+    return found

@@ -1,0 +1,57 @@
+"""The configuration that a command means, and the running service that it can ask."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from steering.cli.rules_file import wrong_use
+from steering.control.client import ask
+from steering.control.config import Loaded, load_config
+from steering.control.errors import ConfigError, ControlError
+from steering.policy.errors import PolicyError
+
+CONFIGS = (Path("steering.toml"), Path("var/steering.toml"))
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="PATH", help="steering.toml; by default here or in var/.")
+]
+StateOption = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="The state folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def configuration(
+    config: Path | None, state: Path | None = None, overrides: Mapping[tuple[str, str], str] | None = None
+) -> Loaded:
+    """The configuration named, else the one of this folder, else defaults.  Exits with 2 where it is wrong."""
+    file = config or next((path for path in CONFIGS if path.is_file()), None)
+    given = dict(overrides or {})
+    if state is not None:
+        given["state", "dir"] = str(state.absolute())
+    try:
+        return load_config(file, os.environ, given)
+    except ConfigError as exc:
+        wrong_use(str(exc))
+
+
+def ask_service(loaded: Loaded, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Ask the service that runs on the configured state folder.  Exits with 1 where none does."""
+    try:
+        return ask(loaded.state / "steering.sock", method, path, body)
+    except ControlError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from exc
+
+
+def answering(question: Mapping[str, str]) -> dict[str, Any]:
+    """``explain --live``."""
+    if "at" in question:
+        from steering.cli.explain import _instant
+
+        question = {**question, "instant": str(_instant(question["at"]))}
+    try:
+        return ask(configuration(None).state / "steering.sock", "POST", "/explain", question)
+    except (ControlError, PolicyError) as exc:
+        wrong_use(str(exc))

@@ -1,0 +1,87 @@
+"""``steering serve``: run everything."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steering.cli.init import create
+from steering.cli.rules_file import wrong_use
+from steering.cli.running import CONFIGS, ConfigOption, StateOption, configuration
+from steering.control.config import Loaded
+from steering.control.errors import ConfigError, ControlError
+from steering.control.listening import Role
+from steering.control.logs import configure_logs
+from steering.control.service import Only, Service
+from steering.control.status import Status
+
+
+def serve(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    rules: Annotated[Path | None, typer.Option(help="The rules file; by default the configured one.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this part: control, dns or inspector; repeatable.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option("--log-format", help="json or console.")] = None,
+    init: Annotated[
+        bool, typer.Option("--init", help="Make var/ with a starter policy first, if there is none.")
+    ] = False,
+) -> None:
+    """Run control service, resolver and inspector until SIGTERM or Ctrl-C; SIGHUP reads the rules again."""
+    if init and config is None and not any(path.is_file() for path in CONFIGS):
+        create(state or Path("var"))
+    overrides: dict[tuple[str, str], str] = {}
+    if rules is not None:
+        overrides["policy", "rules"] = str(rules.absolute())
+    if log_format is not None:
+        overrides["log", "format"] = log_format
+    parts = tuple(only or Only.ALL)
+    for part in parts:
+        if part not in Only.ALL:
+            wrong_use(f"--only {part}: there are {', '.join(Only.ALL)}")
+    loaded = configuration(config, state, overrides)
+    if not loaded.rules.is_file() and not (loaded.state / "last-good-rules.json").is_file():
+        wrong_use(
+            f"there is no rules file at {loaded.rules}: name one with --rules, "
+            "or make a folder with 'steering init DIR'"
+        )
+    os.umask(0o077)
+    configure_logs(loaded.config.log.format)
+    try:
+        asyncio.run(Service(loaded, parts).run(lambda status: _banner(loaded, status)))
+    except ConfigError as exc:
+        wrong_use(str(exc))
+    except ControlError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from exc
+
+
+def _banner(loaded: Loaded, status: Status) -> None:
+    at = status.addresses
+    control, proxy = at.get(Role.CONTROL.value, ""), at.get(Role.EXPLICIT.value, "")
+    lines = [
+        f"Steering serves policy {status.revision}: {status.rules} rules from {status.rules_file}",
+        "",
+        *(f"  {role:32} {address}" for role, address in at.items()),
+        "",
+    ]
+    ca = loaded.state / "ca" / "ca.pem"
+    if proxy:
+        lines += [
+            "Next: see a site inspected, and why",
+            f"  curl -x http://{proxy} --cacert {ca} https://example.com/",
+            "  steering explain zoom.us",
+        ]
+    if control:
+        lines += [
+            f"Browsers: trust {ca} (also at http://{control}/ca.pem),",
+            f"  then set the automatic proxy configuration to http://{control}/proxy.pac",
+        ]
+    if Role.DNS_UDP.value in at:
+        lines.append("Split DNS on a network needs ports 53, 443 and 80: see docs, 'Low ports'.")
+    where = f"remove {loaded.state}" if loaded.file else "remove the state folder"
+    lines.append(f"Stop with Ctrl-C. To begin anew, {where} while it is stopped.")
+    typer.echo("\n".join(lines))

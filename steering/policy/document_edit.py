@@ -1,0 +1,81 @@
+"""Small changes to the text of a rules file, the rest of it left as its author wrote it."""
+
+import json
+import re
+
+from steering.policy.errors import RulesError
+from steering.policy.json_text import JsonText, JsonValue, read_json
+
+_DECODER = json.JSONDecoder()
+
+
+def set_enabled(source: str, name: str, enabled: bool) -> str:
+    """The text with the rule ``name`` enabled or disabled.  Raises RulesError where there is no such rule."""
+    text = _read(source)
+    index = _index(text, name)
+    rule = _rules(text)[index]
+    word = "true" if enabled else "false"
+    if isinstance(rule, dict) and "enabled" in rule:
+        return _replaced(source, text.offset(("rules", index, "enabled")), word)
+    end = _end(source, text.offset(("rules", index, "name")))
+    before = source[: text.key_offset(("rules", index, "name"))]
+    space = re.search(r"\s*$", before)
+    return f'{source[:end]},{space.group() if space else " "}"enabled": {word}{source[end:]}'
+
+
+def with_rule(source: str, rule: dict[str, object]) -> str:
+    """The text with ``rule`` as its last one."""
+    text = _read(source)
+    opening = text.offset(("rules",))
+    rules = _rules(text)
+    unit = _unit(source)
+    if not rules:
+        block = _indented(json.dumps(rule, indent=unit, ensure_ascii=False), unit * 2)
+        end = _end(source, opening)
+        return f"{source[:opening]}[\n{block}\n{unit}]{source[end:]}"
+    last = text.offset(("rules", len(rules) - 1))
+    end = _end(source, last)
+    margin = source[source.rfind("\n", 0, last) + 1 : last]
+    margin = margin if not margin.strip() else unit * 2
+    block = _indented(json.dumps(rule, indent=unit, ensure_ascii=False), margin)
+    return f"{source[:end]},\n{block}{source[end:]}"
+
+
+def _read(source: str) -> JsonText:
+    text = read_json(source)
+    if not text.readable or text.faults:
+        raise RulesError("the file is no JSON; steering check says where")
+    return text
+
+
+def _rules(text: JsonText) -> list[JsonValue]:
+    rules = text.value.get("rules") if isinstance(text.value, dict) else None
+    if not isinstance(rules, list):
+        raise RulesError("the file has no list of rules")
+    return rules
+
+
+def _index(text: JsonText, name: str) -> int:
+    for i, rule in enumerate(_rules(text)):
+        if isinstance(rule, dict) and rule.get("name") == name:
+            return i
+    raise RulesError(f"there is no rule named {name!r}")
+
+
+def _end(source: str, start: int) -> int:
+    """The offset behind the value that begins at ``start``."""
+    return int(_DECODER.raw_decode(source, start)[1])
+
+
+def _replaced(source: str, start: int, value: str) -> str:
+    return source[:start] + value + source[_end(source, start) :]
+
+
+def _unit(source: str) -> str:
+    """One step of the file's indentation."""
+    found = re.search(r"\n([ \t]+)", source)
+    return found.group(1) if found else "  "
+
+
+def _indented(block: str, margin: str) -> str:
+    return "\n".join(margin + line for line in block.splitlines())
