@@ -1,0 +1,126 @@
+"""The internet of the tests: names, their addresses, and one machine that answers for all of them.
+
+ADDRESS answers HTTP and HTTPS for every name, with a certificate from ``origin_ca`` chosen by SNI; some names have a
+certificate that is wrong in one way.
+"""
+
+import asyncio
+import datetime
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+
+from tests.dns.upstream import Records, UpstreamServer
+from tests.inspector.origin import Origin, Reply, TestCa, digest, echo, fixed, origin_ca, show_head, whole
+
+ADDRESS = "192.0.2.10"
+NOBODY = "192.0.2.11"  # an address of this machine where nothing listens
+GATEWAY = "192.0.2.1"  # where the transparent inspector is
+ADDRESSES = tuple(f"{address}/32" for address in (ADDRESS, NOBODY, GATEWAY))
+
+# What each name's certificate is.  A name that is not here has a good one.
+EXPIRED, WRONG_NAME, STRANGER = "expired.example", "wrong-name.example", "stranger.example"
+
+_HOME = b"<!doctype html><title>origin</title><p>This is the origin.</p>"
+
+RECORDS: Records = {
+    **{
+        (f"{name}.", "A"): [ADDRESS]
+        for name in (
+            "inspected.example", "www.inspected.example", "app.pin.example", "pin.example", "blocked.example",
+            "lab.example", "tool.example", "later.example", "cdn.example", EXPIRED, WRONG_NAME, STRANGER,
+        )
+    },
+    ("inspected.example.", "MX"): ["10 mail.inspected.example."],
+    ("inspected.example.", "HTTPS"): ['1 . alpn="h3,h2" ipv4hint=192.0.2.10'],
+    ("app.pin.example.", "HTTPS"): ['1 . alpn="http/1.1"'],
+    ("chain.pin.example.", "CNAME"): ["cdn.example."],
+    ("closed.example.", "A"): [NOBODY],
+    ("gateway.example.", "A"): [GATEWAY],
+    ("rebound.example.", "A"): ["127.0.0.1"],
+}  # fmt: skip
+
+
+@cache
+def stranger_ca() -> TestCa:
+    """An authority that nobody trusts."""
+    return TestCa("nobody's authority")
+
+
+def _context_for(name: str) -> ssl.SSLContext:
+    ca = origin_ca()
+    match name:
+        case "expired.example":
+            return ca.context(name, back=datetime.timedelta(days=20), ahead=datetime.timedelta(days=-10))
+        case "wrong-name.example":
+            return ca.context("other.example")
+        case "stranger.example":
+            return stranger_ca().context(name)
+    return ca.context(name)
+
+
+def _by_sni() -> ssl.SSLContext:
+    context = origin_ca().context(ADDRESS)
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name is not None:
+            connection.context = _context_for(name)
+
+    context.sni_callback = choose
+    return context
+
+
+def _replies() -> dict[str, Reply]:
+    html = whole(_HOME, b"Content-Type: text/html\r\n")
+    return {
+        "/": fixed(html, close=False),
+        "/echo": echo,
+        "/digest": digest,
+        "/head": show_head,
+        # What an ``Origin`` answers for every path that it does not know.
+        "/hello": fixed(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", close=False),
+    }
+
+
+def offer(origin: Origin, files: Mapping[str, bytes]) -> None:
+    """Serve ``files``: path -> body."""
+    for path, body in files.items():
+        origin.replies[path] = fixed(whole(body), close=False)
+
+
+def files_below(folder: Path, prefix: str) -> dict[str, bytes]:
+    """What a web server with ``folder`` at ``prefix`` would serve."""
+    return {
+        f"{prefix}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@asynccontextmanager
+async def running_internet() -> AsyncIterator[tuple[Origin, UpstreamServer]]:
+    """The machine at ADDRESS, and the DNS server that knows RECORDS (on loopback)."""
+    origin = Origin()
+    origin.replies = _replies()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(origin.serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async with UpstreamServer(dict(RECORDS)) as upstream:
+        servers = [
+            await asyncio.start_server(accepted, ADDRESS, 443, ssl=_by_sni()),
+            await asyncio.start_server(accepted, ADDRESS, 80),
+        ]
+        try:
+            yield origin, upstream
+        finally:
+            for server in servers:
+                server.close()
+            for task in list(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
