@@ -19,7 +19,7 @@ from enum import Enum
 from steering.policy import Decision, Effect, Flow, Host, Point, Policy, effect, parse_host
 from steering.policy.errors import HostError
 from steering.policy.hosts import Address
-from steering_inspector.heads import HeadError
+from steering_inspector.fields import HeadError
 from steering_inspector.request import Authority
 from steering_inspector.settings import InspectorSettings
 

@@ -7,8 +7,9 @@ the slower side; a request that may be repeated is sent once more when a kept-al
 from typing import TYPE_CHECKING
 
 from steering_inspector.conversation import Named
+from steering_inspector.fields import HeadError
 from steering_inspector.framing import Body, BodyError, ChunkedBody, CloseBody, render_chunk, render_last_chunk
-from steering_inspector.heads import HeadError, end_of_response_head, parse_response_head
+from steering_inspector.heads import end_of_response_head, parse_response_head
 from steering_inspector.request import Request, render_request
 from steering_inspector.response import Response, check_response, render_response
 from steering_inspector.upstream import DialError, Origin, OriginLink

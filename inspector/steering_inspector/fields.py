@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Sequence
 
 from steering_inspector.framing import Body, ChunkedBody, LengthBody
-from steering_inspector.heads import HeadError
 
 Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
@@ -25,6 +24,16 @@ FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _NEVER_WITH_UNDERSCORE = HOP_BY_HOP | FRAMING | {b"host"}
 # A Connection field that names these would only break the message.
 _NEVER_NAMED = FRAMING | frozenset((b"host", b"close", b"upgrade"))
+
+
+class HeadError(Exception):
+    """A head that is refused.  status: what a client is told; reason: the named reason for the access line."""
+
+    def __init__(self, status: int, reason: str, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.reason = reason
+        self.why = why
 
 
 def check_fields(fields: Iterable[Field], status: int, reason: str) -> None:

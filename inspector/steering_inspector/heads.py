@@ -13,6 +13,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, HttpResponseParser, RawRequestMessage, RawResponseMessage
 
+from steering_inspector.fields import HeadError
 from steering_inspector.settings import Limits
 
 C_PARSER = HttpRequestParser.__module__ == "aiohttp._http_parser"
@@ -24,16 +25,6 @@ _LAX_END = re.compile(rb"\n\r?\n")
 # (None would make a stream ask for, and thereby create, an event loop.)
 _LOOP = cast(AbstractEventLoop, object())
 _PROTOCOL = BaseProtocol(_LOOP)
-
-
-class HeadError(Exception):
-    """A head that is refused.  status: what a client is told; reason: the named reason for the access line."""
-
-    def __init__(self, status: int, reason: str, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.reason = reason
-        self.why = why
 
 
 def end_of_request_head(data: bytes | bytearray, start: int = 0) -> int:

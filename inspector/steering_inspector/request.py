@@ -5,15 +5,16 @@ refused here, or written anew in the one form that all servers read alike.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from aiohttp.http_parser import RawRequestMessage
+from typing import Protocol
 
 from steering.policy import Host, parse_host
 from steering.policy.errors import HostError
 from steering_inspector.fields import (
     FRAMING,
     Field,
+    HeadError,
     body_of,
     check_fields,
     end_to_end,
@@ -22,7 +23,6 @@ from steering_inspector.fields import (
     values_of,
 )
 from steering_inspector.framing import Body, LengthBody
-from steering_inspector.heads import HeadError
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PROPFIND", "REPORT", "SEARCH"))
 CONNECTION_AUTH = (b"ntlm", b"negotiate")
@@ -32,6 +32,22 @@ _PATH = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII without '#'
 _ABSOLUTE = re.compile(r"(https?)://([^/?#\\]*)([/?].*)?", re.IGNORECASE)
 _DROPPED = FRAMING | {b"host", b"expect"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class ParsedRequest(Protocol):
+    """A head as ``heads.parse_request_head`` gives it: parsed, but not checked.  version: major, minor."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def version(self) -> tuple[int, int]: ...
+
+    @property
+    def raw_headers(self) -> Sequence[Field]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +110,7 @@ def parse_authority(text: str) -> Authority:
     return Authority(host, port)
 
 
-def check_request(head: RawRequestMessage) -> Request:
+def check_request(head: ParsedRequest) -> Request:
     """Check a parsed head.  Raises HeadError."""
     major, minor = head.version
     if major != 1 or minor not in (0, 1):
@@ -173,7 +189,7 @@ def _host(fields: tuple[Field, ...], minor: int) -> Authority | None:
     return parse_authority(values[0].decode("latin-1"))
 
 
-def _target(head: RawRequestMessage, host: Authority | None) -> tuple[str, Authority | None, str]:
+def _target(head: ParsedRequest, host: Authority | None) -> tuple[str, Authority | None, str]:
     """Scheme (or ""), authority and path.  RFC 9112 3.2.2: the target's authority wins and Host is rewritten."""
     target = head.path
     if head.method == "CONNECT":
@@ -191,9 +207,7 @@ def _target(head: RawRequestMessage, host: Authority | None) -> tuple[str, Autho
     return match[1].lower(), parse_authority(match[2]), "/" + rest if rest.startswith("?") else rest
 
 
-def _is_websocket(
-    head: RawRequestMessage, fields: tuple[Field, ...], connection: list[bytes], body: Body | None
-) -> bool:
+def _is_websocket(head: ParsedRequest, fields: tuple[Field, ...], connection: list[bytes], body: Body | None) -> bool:
     """Any other Upgrade is taken out of the request, which every server must take (RFC 9110 7.8)."""
     if tokens_of(fields, b"upgrade") != [b"websocket"] or b"upgrade" not in connection:
         return False

@@ -4,19 +4,43 @@ Pure.  aiohttp reads responses leniently by design, and a hostile origin sits on
 sent on raw, and what two parsers could read differently is an error.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from aiohttp.http_parser import RawResponseMessage
-
-from steering_inspector.fields import FRAMING, Field, body_of, check_fields, end_to_end, render_fields, tokens_of
+from steering_inspector.fields import (
+    FRAMING,
+    Field,
+    HeadError,
+    body_of,
+    check_fields,
+    end_to_end,
+    render_fields,
+    tokens_of,
+)
 from steering_inspector.fields import values_of as field_values
 from steering_inspector.framing import Body, ChunkedBody, CloseBody, LengthBody
-from steering_inspector.heads import HeadError
 from steering_inspector.request import CONNECTION_AUTH, Request
 
 BAD = "origin-protocol"
 # Alt-Svc would move the client to HTTP/3, past this inspector.
 _DROPPED = FRAMING | {b"alt-svc", b"alternate-protocol"}
+
+
+class ParsedResponse(Protocol):
+    """A head as ``heads.parse_response_head`` gives it: parsed, but not checked.  version: major, minor."""
+
+    @property
+    def code(self) -> int: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def version(self) -> tuple[int, int]: ...
+
+    @property
+    def raw_headers(self) -> Sequence[Field]: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +66,7 @@ class Response:
         return self.status < 200 and self.status != 101
 
 
-def check_response(head: RawResponseMessage, request: Request) -> Response:
+def check_response(head: ParsedResponse, request: Request) -> Response:
     """Check the head that answers ``request``.  Raises HeadError."""
     major, minor = head.version
     if major != 1 or minor not in (0, 1):

@@ -14,8 +14,9 @@ from steering_inspector.answers import answer
 from steering_inspector.conversation import Named, Page, Refuse, on_inner_request, on_plain_request
 from steering_inspector.exchange import Exchange
 from steering_inspector.faults import describe
+from steering_inspector.fields import HeadError
 from steering_inspector.framing import BodyError
-from steering_inspector.heads import HeadError, end_of_request_head, parse_request_head
+from steering_inspector.heads import end_of_request_head, parse_request_head
 from steering_inspector.request import Authority, Request, check_request, host_value, loops
 from steering_inspector.transport import Link
 from steering_inspector.upstream import DialError, Origin, OriginLink

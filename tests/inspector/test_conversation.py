@@ -21,7 +21,7 @@ from steering_inspector.conversation import (
     on_plain_request,
     still_tunnelled,
 )
-from steering_inspector.heads import HeadError
+from steering_inspector.fields import HeadError
 from steering_inspector.request import parse_authority
 from steering_inspector.settings import InspectorSettings
 from tests.inspector.clients import policy_of

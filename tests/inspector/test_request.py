@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steering_inspector.fields import HeadError
 from steering_inspector.framing import ChunkedBody, LengthBody
-from steering_inspector.heads import HeadError, end_of_request_head, parse_request_head
+from steering_inspector.heads import end_of_request_head, parse_request_head
 from steering_inspector.request import Request, check_request, host_value, loops, parse_authority, render_request
 from steering_inspector.settings import Limits
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steering_inspector.fields import HeadError
 from steering_inspector.framing import ChunkedBody, CloseBody, LengthBody
-from steering_inspector.heads import HeadError, parse_request_head, parse_response_head
+from steering_inspector.heads import parse_request_head, parse_response_head
 from steering_inspector.request import Request, check_request
 from steering_inspector.response import Response, check_response, render_response
 from steering_inspector.settings import Limits
