@@ -42,7 +42,10 @@ class Programs(BaseModel):
 
 
 class App(BaseModel):
-    """One application.  fix: what makes it work with inspection, where there is such a thing."""
+    """One application.
+
+    by: what a rule goes by unless told otherwise.  fix: what makes it work with inspection, if anything does.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,6 +53,7 @@ class App(BaseModel):
     name: str = Field(min_length=1, max_length=150)
     vendor: str
     kind: Kind
+    by: By | None = None
     programs: Programs = Programs()
     domains: list[str] = []
     addresses: list[str] = []
@@ -75,7 +79,8 @@ def load_apps() -> dict[str, App]:
 def rule_for(app: App, by: By | None = None, *, unverified: bool = False) -> dict[str, object]:
     """A rule that bypasses ``app``, as it stands in rules.json.
 
-    by: by default the domains, which every point can enforce, or the programs where no domain is known.
+    by: by default what the application asks for, else the domains, which every point can enforce, or the programs
+    where no domain is known.
     Raises CatalogError where nothing is left to go by.
     """
     left = set(app.entries()) - (set() if unverified else set(app.unverified))
@@ -87,7 +92,7 @@ def rule_for(app: App, by: By | None = None, *, unverified: bool = False) -> dic
         for entry in getattr(app.programs, system)
         if entry in left
     ]
-    chosen = by or (By.DOMAINS if domains else By.PROGRAMS)
+    chosen = by or app.by or (By.DOMAINS if domains else By.PROGRAMS)
     rule: dict[str, object] = {"name": f"Bypass {app.name}", "enabled": True, "action": Action.BYPASS.value}
     if chosen in (By.PROGRAMS, By.BOTH):
         rule["programs"] = _some(programs, "program", app)
