@@ -298,7 +298,7 @@ class Service:
         plan = self._enforced.pacs.anonymous.plan
 
         def returns(host: Host, effect: Effect) -> str:
-            return "DIRECT" if effect is Effect.PAC_DIRECT else plan.chains.of(host.text)
+            return "DIRECT" if effect is Effect.PAC_DIRECT else plan.chains.of(host)
 
         given = Given(source=question.get("source"), user=question.get("user"), program=question.get("program"))
         at = float(question.get("instant", now))

@@ -1,7 +1,8 @@
 """Which inspector a host goes to: proxy chains, and the slot table that spreads hosts over several inspectors.
 
 The host is hashed by ``x = (x * 31 + c) % 65521``, exact in every JavaScript engine and in Python.  A slot names a
-chain; the table is made by rendezvous hashing with bounded load, so that an inspector more moves few hosts.
+chain; the table is made by rendezvous hashing with bounded load, so that an inspector more moves few hosts.  Only the
+host is hashed: WinINET keeps the first answer for a host, whatever the rest of the URL.
 """
 
 import re
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from steering.pac.errors import PacError
-from steering.policy import PolicyError, parse_host
+from steering.policy import Host, PolicyError, parse_host
 
 SLOTS = 256
+MAX_CHAIN = 8  # inspectors in one chain: with more, 256 orders of all of them would be most of the PAC
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):(?P<port>[0-9]{1,5})")
 
 
@@ -23,14 +25,25 @@ class Chains:
     chains: tuple[str, ...]
     slots: tuple[int, ...] = (0,)
 
-    def of(self, host: str) -> str:
-        """The chain of a normalised host."""
-        return self.chains[self.slots[host_hash(host) % len(self.slots)]]
+    def of(self, host: Host) -> str:
+        """The chain of a host."""
+        return self.of_text(hashed_text(host))
+
+    def of_text(self, text: str) -> str:
+        """The chain of what is no host at all, and of what ``hashed_text`` makes of one."""
+        return self.chains[self.slots[host_hash(text) % len(self.slots)]]
 
 
-def host_hash(host: str) -> int:
+def hashed_text(host: Host) -> str:
+    """An IPv6 address by its digits: clients write one address in several ways."""
+    if host.address is not None and host.address.version == 6:
+        return f"{int(host.address):032x}"
+    return host.text
+
+
+def host_hash(text: str) -> int:
     x = 7
-    for c in host:
+    for c in text:
         x = (x * 31 + ord(c)) % 65521
     return x
 
@@ -74,7 +87,7 @@ def _bounded(orders: list[list[str]], inspectors: int) -> list[list[str]]:
     for order in orders:
         first = next(token for token in order if leads.get(token, 0) < share)
         leads[first] = leads.get(first, 0) + 1
-        bounded.append([first, *(token for token in order if token != first)])
+        bounded.append([first, *(token for token in order if token != first)][:MAX_CHAIN])
     return bounded
 
 

@@ -3,12 +3,13 @@
 Pure.  Everything comes from asking the engine, of each listed name and of an unlisted name below it; the rules are
 not read a second time.  Of a host's rules only two things matter to a PAC: whether a bypass matches for sure, and
 whether anything stricter matches or may match.  Both are unions, so they can be put together from the nearest listed
-name and from the patterns that fit.
+name and from the patterns that fit.  A name needs an entry only where it would be answered otherwise than what
+stands above it: a hundred thousand blocked names go to the inspector like all others, and take no space.
 """
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -18,7 +19,7 @@ from steering.policy import Action, Decision, Effect, Host, Point, Policy, Polic
 from steering.policy.domains import Domain, Reach
 from steering.policy.hosts import Address
 from steering.policy.reserved import RESERVED
-from steering.policy.rules import Network
+from steering.policy.rules import Network, Rule
 
 DIRECT = "DIRECT"
 
@@ -65,8 +66,8 @@ class PacPlan:
         try:
             parsed = parse_host(host)
         except PolicyError:
-            return self.chains.of(host.lower().rstrip("."))
-        return DIRECT if self.is_direct(parsed) else self.chains.of(parsed.text)
+            return self.chains.of_text(_bare(host))
+        return DIRECT if self.is_direct(parsed) else self.chains.of(parsed)
 
     def is_direct(self, host: Host) -> bool:
         if host.address is not None:
@@ -82,8 +83,15 @@ class PacPlan:
         mark = self.exact.get(name)
         if mark is None:
             mark = next((self.trees[s] for s in _suffixes(name) if s in self.trees), self.elsewhere)
-        fitting = (p.mark for p in self.patterns if _fits(p, name))
-        return max(mark, *fitting, mark) if mark is not Mark.ALWAYS else mark
+        return max([mark, *(p.mark for p in self.patterns if _fits(p, name))])
+
+
+def _bare(text: str) -> str:
+    """A host as the PAC reads it."""
+    text = text.lower()
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    return text.removesuffix(".")
 
 
 _DIRECT = (Mark.BYPASS, Mark.ALWAYS)
@@ -92,16 +100,17 @@ _DIRECT = (Mark.BYPASS, Mark.ALWAYS)
 def plan(policy: Policy, view: View, at: float, chains: Chains) -> PacPlan:
     """The plan of the PAC that ``view`` gets at the instant ``at``."""
     lasting = policy.lasting(at)
-    asking = _Asking(lasting, view, at)
-    trees, exact = _flatten(asking)
+    patterns = tuple(_patterns(lasting, view, at))
+    asking = _Asking(_without_patterns(lasting), view, at)
+    trees, exact = _flatten(asking, _Overlap(patterns))
     return PacPlan(
         revision=policy.revision,
         trees=trees,
         exact=exact,
-        patterns=tuple(_patterns(asking)),
+        patterns=patterns,
         v4=_direct_ranges(asking, 4),
         v6=_direct_ranges(asking, 6),
-        elsewhere=asking.mark("!.!"),
+        elsewhere=asking.elsewhere,
         numeric=asking.mark_of(Host("0x", numeric=True)),
         chains=chains,
     )
@@ -112,24 +121,21 @@ class _Asking:
 
     def __init__(self, policy: Policy, view: View, at: float) -> None:
         self.policy = policy
-        self.nodes = dict(policy.names())
         self._view = view
         self._at = at
-        globs = (g.domain.globs for node in self.nodes.values() for g in node.globs)
-        # '!' stands in no host name, so no entry lists it; deep enough that no pattern of few labels fits either.
-        self._unlisted = "!." * (1 + max(map(len, globs), default=0))
-
-    def decision(self, host: Host) -> Decision:
-        return self.policy.decide(self._view.flow(host), self._at)
+        self.elsewhere = self.mark(f"{UNLISTED}.{UNLISTED}")
 
     def mark(self, name: str) -> Mark:
         return self.mark_of(Host(name))
 
     def below(self, name: str) -> Mark:
-        return self.mark_of(Host(self._unlisted + name))
+        return self.mark_of(Host(f"{UNLISTED}.{name}"))
 
     def mark_of(self, host: Host) -> Mark:
-        return _mark(self.decision(host))
+        return _mark(self.policy.decide(self._view.flow(host), self._at))
+
+
+UNLISTED = "!"  # stands in no host name, so no entry lists it
 
 
 def _mark(decision: Decision) -> Mark:
@@ -140,46 +146,70 @@ def _mark(decision: Decision) -> Mark:
     return Mark.BYPASS if any(match.matched for match in decision.matches) else Mark.NOTHING
 
 
-def _flatten(asking: _Asking) -> tuple[dict[str, Mark], dict[str, Mark]]:
-    """Only where a name differs from what stands above it does it need an entry."""
-    elsewhere = asking.mark("!.!")
+def _flatten(asking: _Asking, overlap: "_Overlap") -> tuple[dict[str, Mark], dict[str, Mark]]:
+    """Only where a name is answered otherwise than what stands above it does it need an entry."""
     reach: dict[str, Mark] = {}  # what holds below each listed name, with or without an entry of its own
     trees: dict[str, Mark] = {}
     exact: dict[str, Mark] = {}
-    for name in sorted(asking.nodes, key=lambda n: n.count(".")):
-        inherited = next((reach[s] for s in _parents(name) if s in reach), elsewhere)
-        reach[name] = below = asking.below(name)
+    names = [name for name, _ in asking.policy.names()]
+    for name in sorted(names, key=lambda n: n.count(".")):
+        inherited = next((reach[s] for s in _parents(name) if s in reach), asking.elsewhere)
+        reach[name] = below = overlap.settled(name, asking.below(name), inherited)
         if below is not inherited:
             trees[name] = below
-        itself = asking.mark(name)
+        itself = overlap.settled(name, asking.mark(name), below)
         if itself is not below and "." in name:
-            exact[name] = itself
+            exact[name] = overlap.settled(name, itself, inherited)
     return trees, exact
 
 
-def _patterns(asking: _Asking) -> Iterator[Pattern]:
-    for node in asking.nodes.values():
+class _Overlap:
+    """Where a pattern could bypass something: only there is "stricter" other than "nothing"."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        self._names = {p.name for p in patterns if p.mark is Mark.BYPASS}
+        self._above = {parent for name in self._names for parent in _parents(name)}
+
+    def settled(self, name: str, mark: Mark, other: Mark) -> Mark:
+        """``other`` where it answers alike at and below ``name``, else ``mark``."""
+        if {mark, other} == {Mark.NOTHING, Mark.STRICTER} and not self._touches(name):
+            return other
+        return mark
+
+    def _touches(self, name: str) -> bool:
+        return name in self._above or any(s in self._names for s in _suffixes(name))
+
+
+def _without_patterns(policy: Policy) -> Policy:
+    """The policy without the entries that hold ``*`` within a label; a rule of nothing else is out of force."""
+    if not any(domain.reach is Reach.GLOB for rule in policy.rules for domain in rule.domains):
+        return policy
+    rules = tuple(map(_fixed_only, policy.rule_set.rules))
+    return Policy(replace(policy.rule_set, rules=rules), policy.settings)
+
+
+def _fixed_only(rule: Rule) -> Rule:
+    domains = tuple(domain for domain in rule.domains if domain.reach is not Reach.GLOB)
+    left = rule.any_destination or domains or rule.categories or rule.addresses
+    return replace(rule, domains=domains, enabled=rule.enabled and bool(left))
+
+
+def _patterns(policy: Policy, view: View, at: float) -> Iterator[Pattern]:
+    found: dict[Domain, set[str]] = {}  # each with the rules that hold it
+    for _, node in policy.names():
         for glob in node.globs:
-            mark = asking.mark(_example(glob.domain))
-            if mark in (Mark.BYPASS, Mark.STRICTER):
-                yield Pattern(glob.domain.name, glob.domain.globs, glob.domain.below, _own_mark(asking, glob.domain))
-
-
-def _own_mark(asking: _Asking, domain: Domain) -> Mark:
-    """The mark of the pattern's own rules; what stands at the names around it is found there."""
-    decision = asking.decision(Host(_example(domain)))
-    own = [match for match in decision.matches if _is_of(asking, match.rule, domain)]
-    if any(match.action is not Action.BYPASS for match in own):
-        return Mark.STRICTER
-    return Mark.BYPASS if any(match.matched for match in own) else Mark.NOTHING
-
-
-def _is_of(asking: _Asking, rule: str, domain: Domain) -> bool:
-    return any(hit.hit.rule.name == rule for hit in asking.nodes[domain.name].globs if hit.domain == domain)
+            found.setdefault(glob.domain, set()).add(glob.hit.rule.name)
+    for domain, rules in found.items():
+        decision = policy.decide(view.flow(Host(_example(domain))), at)
+        # What stands at the names around it is found there: the mark of the pattern's own rules.
+        own = decision._replace(matches=tuple(match for match in decision.matches if match.rule in rules))
+        mark = _mark(own)
+        if decision.reserved is None and mark is not Mark.NOTHING:
+            yield Pattern(domain.name, domain.globs, domain.below, mark)
 
 
 def _example(domain: Domain) -> str:
-    labels = [*(["!"] if domain.below else []), *(glob.replace("*", "!") for glob in domain.globs)]
+    labels = [*([UNLISTED] if domain.below else []), *(glob.replace("*", UNLISTED) for glob in domain.globs)]
     return ".".join([*labels, domain.name])
 
 

@@ -4,7 +4,7 @@ import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from steering.pac.chains import plan_chains
@@ -120,7 +120,7 @@ def _representatives(sources: Sequence[Sequence[Source]]) -> Iterator[Address]:
         bounds |= {(network.version, first), (network.version, first + network.num_addresses)}
     for version, number in sorted(bounds):
         if number < 1 << (32 if version == 4 else 128):
-            yield ip_address(number) if version == 4 or number >= 1 << 32 else ip_address(f"::{number:x}")
+            yield IPv4Address(number) if version == 4 else IPv6Address(number)
 
 
 def _networks(sources: Sequence[Sequence[Source]]) -> Iterator[Network]:

@@ -6,6 +6,7 @@ template tries to print is an error, so no value can become code.
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import (
@@ -15,7 +16,6 @@ from jinja2 import (
     FileSystemLoader,
     FunctionLoader,
     StrictUndefined,
-    TemplateError,
 )
 
 from steering import resources
@@ -42,29 +42,30 @@ def encode(value: object) -> Js:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """text: the PAC.  packed: how many names stand in blocks.  literals: strings and numbers in its tables."""
+    """text: the PAC.  packed: how many names stand in blocks."""
 
     text: str
     packed: int
-    literals: int
 
 
 def render(plan: PacPlan, *, per_block: int = 16, templates: Path | None = None) -> Rendered:
     """The PAC of ``plan``.  templates: a folder whose templates come before the shipped ones."""
-    bulk = _bulk(plan) if len(plan.trees) + len(plan.exact) > SMALL_NAMES else set()
-    blocks = pack(bulk, per_block)
+    large = len(plan.trees) + len(plan.exact) > SMALL_NAMES
+    bulk = _bulk(plan) if large else set()
+    below_only = {name for name in bulk if plan.exact.get(name) is plan.elsewhere}
+    alone = {name for name, mark in plan.exact.items() if mark is Mark.BYPASS} if large else set()
     entries = {f".{n}": int(m) for n, m in plan.trees.items() if n not in bulk}
-    entries |= {f"${n}": int(m) for n, m in plan.exact.items()}
+    entries |= {f"${n}": int(m) for n, m in plan.exact.items() if n not in below_only and n not in alone}
     patterns = _patterns(plan.patterns)
     v6 = [f"{bound:032x}" for pair in plan.v6 for bound in pair]
-    literals = len(entries) * 2 + len(blocks) + len(plan.v4) * 2 + len(v6) + len(plan.chains.slots) + len(patterns) * 5
     values = {
         "revision": Js(_comment(plan.revision)),
         "names": encode(len(plan.trees) + len(plan.exact)),
         "chains": _lines(plan.chains.chains),
         "slots": encode(list(plan.chains.slots)) if len(plan.chains.slots) > 1 else None,
         "entries": _object(entries),
-        "blocks": _lines(blocks) if blocks else None,
+        "blocks": _lines(pack(bulk, per_block, below_only)) if bulk else None,
+        "alone": _lines(pack(alone, per_block)) if alone else None,
         "patterns": _object(patterns) if patterns else None,
         "v4": encode([bound for pair in plan.v4 for bound in pair]),
         "v6": encode(v6),
@@ -73,13 +74,15 @@ def render(plan: PacPlan, *, per_block: int = 16, templates: Path | None = None)
     }
     try:
         text = _environment(templates).get_template("base.js.j2").render(values)
-    except TemplateError as exc:
-        raise PacError(f"the PAC template failed: {exc}") from exc
-    return Rendered(text, len(bulk), literals)
+    except PacError:
+        raise
+    except Exception as exc:  # whatever an administrator's template does, the PAC before it stays
+        raise PacError(f"the PAC template failed: {type(exc).__name__}: {exc}") from exc
+    return Rendered(text, len(bulk) + len(alone))
 
 
 def _bulk(plan: PacPlan) -> set[str]:
-    """The bypassed trees with no entry above them: what the blocks can hold."""
+    """The bypassed trees with no entry above them: what the blocks can hold without one lying below another."""
     bypassed = {name for name, mark in plan.trees.items() if mark is Mark.BYPASS}
     return {name for name in bypassed if not any(parent in plan.trees for parent in _parents(name))}
 
@@ -112,9 +115,22 @@ def _comment(text: str) -> str:
 
 
 def _environment(templates: Path | None) -> Environment:
-    loader: BaseLoader = FunctionLoader(lambda name: resources.pac_templates().joinpath(name).read_text("utf-8"))
-    if templates is not None:
-        loader = ChoiceLoader([FileSystemLoader(templates), loader])
+    if templates is None:
+        return _shipped_environment()
+    return _environment_of(ChoiceLoader([FileSystemLoader(templates), FunctionLoader(_shipped)]))
+
+
+@cache
+def _shipped_environment() -> Environment:
+    return _environment_of(FunctionLoader(_shipped))
+
+
+def _shipped(name: str) -> str | None:
+    template = resources.pac_templates().joinpath(name)
+    return template.read_text("utf-8") if template.is_file() else None
+
+
+def _environment_of(loader: BaseLoader) -> Environment:
     return Environment(
         loader=loader,
         undefined=StrictUndefined,
