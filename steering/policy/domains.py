@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from steering.policy.errors import DomainError, HostError
-from steering.policy.hosts import ends_in_number, normalise_name
+from steering.policy.hosts import MAX_NAME, ends_in_number, normalise_name
 from steering.policy.suffixes import registrable
 
 
@@ -71,13 +71,14 @@ _PATTERNS: dict[str, re.Pattern[str]] = {}
 
 
 def glob_pattern(glob: str) -> re.Pattern[str]:
-    """A label with ``*`` as a regular expression; ``*`` stands for any run of characters within the label."""
+    """A label of a pattern as a regular expression; ``*`` stands for any run of characters within the label."""
     if glob not in _PATTERNS:
-        first, *middle, last = map(re.escape, glob.split("*"))
+        first, *others = map(re.escape, glob.split("*"))
         # Atomic groups: the leftmost fit of each part is as good as any, so nothing is ever tried again.
         # A plain ".*a.*a.*a" takes exponential time on a label that a client chose.
-        between = "".join(f"(?>[^.]*?{part})" for part in middle if part)
-        _PATTERNS[glob] = re.compile(f"{first}{between}[^.]*{last}")
+        between = "".join(f"(?>[^.]*?{part})" for part in others[:-1] if part)
+        last = f"[^.]*{others[-1]}" if others else ""  # none: a plain label, left of one with '*' (www.*.example.com)
+        _PATTERNS[glob] = re.compile(f"{first}{between}{last}")
     return _PATTERNS[glob]
 
 
@@ -127,6 +128,8 @@ def _name(text: str, name: str) -> str:
 def _parse_glob(text: str, rest: str, below: bool) -> Domain:
     if not rest.isascii():
         raise DomainError(f"{text!r}: write names with '*' in their xn-- form")
+    if len(rest) > MAX_NAME:
+        raise DomainError(f"{text[:60]!r}... is longer than {MAX_NAME} characters")
     labels = rest.lower().removesuffix(".").split(".")
     last = max(i for i, label in enumerate(labels) if "*" in label)
     fixed = ".".join(labels[last + 1 :])

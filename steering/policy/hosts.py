@@ -28,7 +28,7 @@ class Host:
 
     text: lower-case A-labels without a trailing dot, or the canonical text of the address (IPv6 without brackets).
     address: set for an address literal; such a host matches no domain.
-    numeric: the name ends in a number without being an address (``127.1``): it matches nothing at all.
+    numeric: the name ends in a number without being an address (``127.1``): it matches no domain and no address.
     """
 
     text: str
@@ -97,7 +97,7 @@ def _to_a_labels(name: str) -> str:
 
 def _parse_ipv6(text: str) -> Host:
     inner = text.strip()
-    if inner.startswith("[") and inner.endswith("]"):
+    if inner.startswith("[") and inner.endswith("]") and ":" in inner:  # RFC 3986 3.2.2: brackets hold IPv6 alone
         inner = inner[1:-1]
     if "%" in inner:
         raise HostError(f"{text!r} carries a zone id, which means nothing beyond one machine")

@@ -12,6 +12,7 @@ GROUPS = {"sales": {"networks": ["10.1.0.0/16"], "users": ["ann"]}, "none": {}, 
 DOMAINS = [
     "example.com", "*.example.com", "=example.com", "a.example.com", "*.a.example.com", "=a.example.com",
     "api-*.example.com", "*.x*.example.com", "b.example", "law.example", "*.com.example", "*-a.*.example.com",
+    "b.*.example.com",
 ]  # fmt: skip
 HOSTS = [
     "example.com", "a.example.com", "b.a.example.com", "api-1.example.com", "b.api-1.example.com", "xa.example.com",
