@@ -13,7 +13,7 @@ from steering_dns.cache import Cache, Entry
 from steering_dns.plan import Local, Plan, Planner, Route, Tally
 from steering_dns.settings import DnsSettings
 from steering_dns.views import Kind, View, Views
-from steering_dns.wire import Edns, Fault, Query, heads, opt_record, parse_query, render, udp_limit
+from steering_dns.wire import EDE_FILTERED, Edns, Fault, Query, heads, opt_record, parse_query, render, udp_limit
 
 _QUESTION_COUNTS = b"\0\1\0\0\0\0"
 # Flags and counts of the common queries -> shape.  AD and Z are ignored; AA, TC, opcodes: the slow way.
@@ -157,6 +157,8 @@ def answer_local(query: Query, plan: Local, limit: int) -> bytes:
 def answer_entry(query: Query, entry: Entry, body: bytes, limit: int, ede: int | None = None) -> bytes:
     """An upstream's answer; ``body`` with its TTLs as of now."""
     found = entry.sections
+    if ede is None and found.filtered:
+        ede = EDE_FILTERED
     opt = None if query.edns is None else opt_record(found.rcode, do=query.edns.do, ede=ede)
     return render(query, found.rcode, body, answers=found.answers, authority=found.authority, opt=opt, limit=limit)
 

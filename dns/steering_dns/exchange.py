@@ -22,6 +22,8 @@ QUESTIONS_PER_SOCKET = 256  # then its port is changed
 MAX_FORGERIES = 16  # mismatching replies on a socket before it is given up
 IDLE_S = 20.0
 MAX_PIPELINE = 512
+NO_EDNS = 4
+_MEDIA = "application/dns-message"
 
 _random = random.SystemRandom()
 
@@ -41,9 +43,13 @@ def question_for(name: bytes, qtype: int) -> bytes:
 
 
 def query_for(ident: bytes, question: bytes, flags: int) -> bytes:
-    """RD=1 always; flags: 1 DO, 2 CD.  Nothing of the client goes upstream but the name, the type and these."""
-    head = ident + bytes((1, (flags & 2) << 3)) + b"\0\1\0\0\0\0\0\1"
-    return head + question + opt_record(0, do=bool(flags & 1))
+    """RD=1 always; flags: 1 DO, 2 CD, 4 NO_EDNS.
+
+    Nothing of the client goes upstream but the name, the type and the first two.
+    """
+    opt = b"" if flags & NO_EDNS else opt_record(0, do=bool(flags & 1))
+    head = ident + bytes((1, (flags & 2) << 3)) + b"\0\1\0\0\0\0\0" + bytes((1 if opt else 0,))
+    return head + question + opt
 
 
 def mixed_case(name: bytes) -> bytes:
@@ -96,7 +102,8 @@ class _UdpSocket:
         self._asked = self._forged = 0
         self._open = True
         try:
-            self._sock.connect((str(upstream.address), upstream.port))
+            found = socket.getaddrinfo(str(upstream.address), upstream.port, flags=socket.AI_NUMERICHOST)
+            self._sock.connect(found[0][4])  # with the interface of a link-local address
         except OSError as exc:
             self._sock.close()
             raise ExchangeError(f"cannot reach {upstream}: {exc}") from exc
@@ -163,12 +170,12 @@ def _take(reply: bytes, waiting: dict[bytes, tuple[bytes, asyncio.Future[bytes]]
 
 
 class StreamExchange:
-    """TCP or TLS, one connection, reopened when it has ended."""
+    """TCP or TLS, one connection, reopened when it has ended or gives no answers any more."""
 
     def __init__(self, upstream: Upstream, tls: ssl.SSLContext | None = None) -> None:
         self._upstream = upstream
         self._tls = tls
-        self._link: _Link | None = None
+        self._links: list[_Link] = []  # the last one is asked; those before it only finish
         self._opening = asyncio.Lock()
 
     async def ask(self, name: bytes, qtype: int, flags: int) -> bytes:
@@ -184,8 +191,9 @@ class StreamExchange:
 
     async def _connected(self, *, fresh: bool) -> tuple["_Link", bool]:
         async with self._opening:
-            if self._link is not None and self._link.usable and not fresh:
-                return self._link, True
+            self._links = [link for link in self._links if link.usable]
+            if self._links and not self._links[-1].silent and not fresh:
+                return self._links[-1], True
             try:
                 reader, writer = await asyncio.open_connection(
                     str(self._upstream.address),
@@ -195,20 +203,24 @@ class StreamExchange:
                 )
             except (OSError, ssl.SSLError) as exc:
                 raise ExchangeError(f"cannot connect to {self._upstream}: {exc}") from exc
-            self._link = _Link(reader, writer)
-            return self._link, False
+            self._links.append(_Link(reader, writer))
+            return self._links[-1], False
 
     def close(self) -> None:
-        if self._link is not None:
-            self._link.close()
+        for link in self._links:
+            link.close()
 
 
 class _Link:
+    """silent: nothing came while a question waited, so the other end may have gone without a word."""
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._waiting: dict[bytes, tuple[bytes, asyncio.Future[bytes]]] = {}
         self.usable = True
+        self.silent = False
+        self._received = 0
         self._reading = asyncio.create_task(self._read())
 
     async def ask(self, question: bytes, flags: int) -> bytes:
@@ -219,14 +231,19 @@ class _Link:
             ident = _random.randbytes(2)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[ident] = (question, future)
-        query = query_for(ident, question, flags)
+        query, before = query_for(ident, question, flags), self._received
         try:
             self._writer.write(len(query).to_bytes(2, "big") + query)
             if not self.usable:
                 raise ExchangeError("the connection ended")
             return await future
+        except asyncio.CancelledError:
+            self.silent = self.silent or self._received == before
+            raise
         finally:
             self._waiting.pop(ident, None)
+            if self.silent and not self._waiting:
+                self.close()
 
     async def _read(self) -> None:
         try:
@@ -234,6 +251,7 @@ class _Link:
                 async with asyncio.timeout(IDLE_S):
                     length = int.from_bytes(await self._reader.readexactly(2), "big")
                     _take(await self._reader.readexactly(length), self._waiting)
+                    self._received += 1
         except (OSError, EOFError, TimeoutError, ssl.SSLError):
             pass
         finally:
@@ -256,6 +274,8 @@ class HttpsExchange:
     def __init__(self, upstream: Upstream, tls: ssl.SSLContext) -> None:
         host = f"[{upstream.address}]" if upstream.address.version == 6 else str(upstream.address)
         self._url = f"https://{host}:{upstream.port}{upstream.path}"
+        name = f"[{upstream.server_name}]" if ":" in upstream.server_name else upstream.server_name
+        self._host = name if upstream.port == 443 else f"{name}:{upstream.port}"
         self._upstream = upstream
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
@@ -265,25 +285,31 @@ class HttpsExchange:
         if self._session is None:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
         question = question_for(name, qtype)
-        media = "application/dns-message"
+        query = query_for(b"\0\0", question, flags)
         try:
-            async with self._session.post(
-                self._url,
-                data=query_for(b"\0\0", question, flags),
-                headers={"Content-Type": media, "Accept": media, "Host": self._upstream.server_name},
-                ssl=self._tls,
-                server_hostname=self._upstream.server_name,
-                allow_redirects=False,
-            ) as response:
-                reply = await _read_at_most(response.content, MAX_TCP_REPLY)
-                if response.status != 200 or response.content_type != media:
-                    raise ExchangeError(f"{self._upstream} answered {response.status} {response.content_type}")
+            try:
+                reply = await self._post(self._session, query)
+            except aiohttp.ServerDisconnectedError:  # an idle connection that had ended: says nothing of the upstream
+                reply = await self._post(self._session, query)
         except (aiohttp.ClientError, OSError) as exc:
             raise ExchangeError(f"cannot ask {self._upstream}: {exc}") from exc
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         if not _take(reply, {b"\0\0": (question, future)}):
             raise ExchangeError(f"{self._upstream} answered another question")
         return reply
+
+    async def _post(self, session: aiohttp.ClientSession, query: bytes) -> bytes:
+        async with session.post(
+            self._url,
+            data=query,
+            headers={"Content-Type": _MEDIA, "Accept": _MEDIA, "Host": self._host},
+            ssl=self._tls,
+            server_hostname=self._upstream.server_name,
+            allow_redirects=False,
+        ) as response:
+            if response.status != 200 or response.content_type != _MEDIA:
+                raise ExchangeError(f"{self._upstream} answered {response.status} {response.content_type}")
+            return await _read_at_most(response.content, MAX_TCP_REPLY)
 
     def close(self) -> None:
         if self._session is not None:
@@ -300,13 +326,16 @@ async def _read_at_most(stream: aiohttp.StreamReader, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def exchange_with(upstream: Upstream, tls: ssl.SSLContext) -> Asking:
+def exchange_with(upstream: Upstream, tls: ssl.SSLContext | None) -> Asking:
+    """tls: for TLS and HTTPS, which cannot be without."""
     match upstream.transport:
         case Transport.UDP:
             return UdpExchange(upstream)
         case Transport.TCP:
             return StreamExchange(upstream)
-        case Transport.TLS:
+        case Transport.TLS if tls is not None:
             return StreamExchange(upstream, tls)
-        case Transport.HTTPS:
+        case Transport.HTTPS if tls is not None:
             return HttpsExchange(upstream, tls)
+        case _:
+            raise ExchangeError(f"{upstream} needs TLS")

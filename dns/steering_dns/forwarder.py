@@ -9,12 +9,12 @@ import ssl
 from collections.abc import Callable
 from time import monotonic
 
-from steering_dns.exchange import Asking, ExchangeError, exchange_with
-from steering_dns.upstreams import Upstream
-from steering_dns.wire import NOERROR, NXDOMAIN
+from steering_dns.exchange import NO_EDNS, Asking, ExchangeError, exchange_with
+from steering_dns.upstreams import Transport, Upstream
+from steering_dns.wire import FORMERR, NOERROR, NOTIMP, NXDOMAIN
 
-TRY_S = 1.0  # one attempt
-ROUNDS = 2
+TRY_S = (1.0, 2.5)  # an attempt of the first round, of the second: a name may just be slow to resolve
+ROUNDS = len(TRY_S)
 UNWELL_AFTER = 2  # failures in a row
 UNWELL_S = 15.0
 
@@ -26,13 +26,15 @@ class ForwardError(Exception):
 
 
 class _Health:
-    __slots__ = ("exchange", "failures", "looped", "unwell_until")
+    """plain: it was seen to understand questions without EDNS only."""
+
+    __slots__ = ("exchange", "failures", "looped", "plain", "unwell_until")
 
     def __init__(self, exchange: Asking) -> None:
         self.exchange = exchange
         self.failures = 0
         self.unwell_until = 0.0
-        self.looped = False
+        self.looped = self.plain = False
 
 
 class Forwarder:
@@ -55,9 +57,10 @@ class Forwarder:
         why, fallback = "no upstream is configured", None
         try:
             async with asyncio.timeout(within_s):
-                for upstream in self._ranked(upstreams) * ROUNDS:
+                ranked = self._ranked(upstreams)
+                for upstream, try_s in ((upstream, try_s) for try_s in TRY_S for upstream in ranked):
                     try:
-                        reply = await self._try(upstream, name, qtype, flags)
+                        reply = await self._try(upstream, name, qtype, flags, try_s)
                     except ForwardError as exc:
                         why = str(exc)
                         continue
@@ -82,9 +85,10 @@ class Forwarder:
 
     def _of(self, upstream: Upstream) -> _Health:
         if upstream not in self._health:
-            if self._tls is None:
+            secure = upstream.transport in (Transport.TLS, Transport.HTTPS)
+            if secure and self._tls is None:
                 self._tls = ssl.create_default_context()
-            self._health[upstream] = _Health(exchange_with(upstream, self._tls))
+            self._health[upstream] = _Health(exchange_with(upstream, self._tls if secure else None))
         return self._health[upstream]
 
     def _ranked(self, upstreams: tuple[Upstream, ...]) -> list[Upstream]:
@@ -92,11 +96,11 @@ class Forwarder:
         usable = [upstream for upstream in upstreams if not self._of(upstream).looped]
         return sorted(usable, key=lambda upstream: self._of(upstream).unwell_until > now)
 
-    async def _try(self, upstream: Upstream, name: bytes, qtype: int, flags: int) -> bytes:
+    async def _try(self, upstream: Upstream, name: bytes, qtype: int, flags: int, try_s: float) -> bytes:
         health = self._of(upstream)
         try:
-            async with asyncio.timeout(TRY_S):
-                reply = await health.exchange.ask(name, qtype, flags)
+            async with asyncio.timeout(try_s):
+                reply = await _ask_whole(health, name, qtype, flags)
         except (TimeoutError, ExchangeError) as exc:
             health.failures += 1
             if health.failures >= UNWELL_AFTER:
@@ -104,3 +108,14 @@ class Forwarder:
             raise ForwardError(str(exc) or f"{upstream} does not answer in time") from exc
         health.failures, health.unwell_until = 0, 0.0
         return reply[:12] + name + reply[12 + len(name) :]
+
+
+async def _ask_whole(health: _Health, name: bytes, qtype: int, flags: int) -> bytes:
+    """A reply that is not cut, without EDNS where the upstream does not know it (RFC 6891 7)."""
+    reply = await health.exchange.ask(name, qtype, flags | NO_EDNS if health.plain else flags)
+    if not health.plain and reply[3] & 0x0F in (FORMERR, NOTIMP) and reply[10:12] == b"\0\0":
+        reply = await health.exchange.ask(name, qtype, flags | NO_EDNS)
+        health.plain = reply[3] & 0x0F in (NOERROR, NXDOMAIN)
+    if reply[2] & 0x02:
+        raise ExchangeError("the reply is cut although nothing limits it")
+    return reply

@@ -6,12 +6,14 @@ Shell over ``forwarder``; reading the reply is ``reply``'s.
 import asyncio
 from collections.abc import Callable
 
+from steering_dns import records
 from steering_dns.cache import Cache, Entry
 from steering_dns.forwarder import Forwarder, ForwardError
 from steering_dns.plan import Route
 from steering_dns.rebinding import Private
 from steering_dns.reply import ReplyError, read_reply
 from steering_dns.settings import DnsSettings
+from steering_dns.wire import NOERROR, NXDOMAIN
 
 STALE_TTL_S = 30
 FAILURE_S = 2.0  # how long a failure is remembered: upstreams in trouble are not hammered
@@ -29,6 +31,7 @@ class Lookup:
         self._forwarder = forwarder
         self._clock = clock
         self._private = Private(settings.allowed_private)
+        self._soa = records.soa(settings.limits.steered_ttl_s)
         self._asking: dict[bytes, asyncio.Task[Entry]] = {}
         self._failed: dict[bytes, tuple[float, str]] = {}
         self.filtered = self.stale = self.unusable = 0
@@ -78,7 +81,17 @@ class Lookup:
         private = self._private if route.filtered else None
         try:
             reply = await self._forwarder.ask(upstreams, name, qtype, flags, within_s=limits.answer_within_s)
-            found = read_reply(reply, name, qtype, do=bool(flags & 1), max_ttl_s=limits.max_ttl_s, private=private)
+            found = read_reply(
+                reply,
+                name,
+                qtype,
+                do=bool(flags & 1),
+                max_ttl_s=limits.max_ttl_s,
+                private=private,
+                own_soa=self._soa,
+            )
+            if found.rcode not in (NOERROR, NXDOMAIN):  # their trouble: neither an answer nor ours to pass on
+                raise ReplyError(f"upstreams answered rcode {found.rcode}")
         except (ForwardError, ReplyError) as exc:
             self.unusable += isinstance(exc, ReplyError)
             self._remember_failure(key, str(exc))

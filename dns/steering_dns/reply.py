@@ -76,20 +76,28 @@ class Sections:
 
 
 def read_reply(
-    packet: bytes, name: bytes, qtype: int, *, do: bool, max_ttl_s: int, private: rebinding.Private | None
+    packet: bytes,
+    name: bytes,
+    qtype: int,
+    *,
+    do: bool,
+    max_ttl_s: int,
+    private: rebinding.Private | None,
+    own_soa: bytes = b"",
 ) -> Sections:
     """The part of ``packet`` that answers ``name`` and ``qtype``.  Raises ReplyError.
 
     ``packet`` carries the question for the lower-case ``name`` (id and question were matched before).
     private: which addresses a public name must not have; None: any will do.
+    own_soa: an SOA record of ours, for an answer of which that left nothing: without one it could not be kept.
     """
     rcode = packet[3] & 0x0F
     answers, authority = _parse_sections(packet, QNAME_AT + len(name) + 4)
     if rcode not in (NOERROR, NXDOMAIN):
         return Sections(rcode=rcode, body=b"", ttl_at=(), answers=0, authority=0, ttl_s=0)
     chain = _chain(answers, name, qtype)
-    names = set(chain)
-    kept = [r for r in answers if _belongs(r, names, chain, qtype, do=do)]
+    above = {suffix for link in chain for suffix in suffixes_of(link)}
+    kept = [r for r in answers if _belongs(r, chain, above, qtype, do=do)]
     filtered = 0
     if private is not None:
         public = [r for r in kept if not private.in_record(r.rtype, r.rdata)]
@@ -97,8 +105,9 @@ def read_reply(
     positive = any(r.rtype == qtype and r.owner.lower() == chain[-1] for r in kept)
     proofs = [r for r in authority if do and r.rtype in _PROOFS]
     if not positive:
-        above = set(suffixes_of(chain[-1])) | set(suffixes_of(name))
         proofs = [r for r in authority if r.rtype == SOA and r.owner.lower() in above][:1] + proofs
+    if filtered and not positive and own_soa:
+        proofs = [_owned(own_soa, name), *proofs]
     ttl_s = _ttl(kept, proofs, max_ttl_s, positive=positive)
     body, ttl_at = _build(kept, proofs, name, min(ttl_s, max_ttl_s) if not positive else max_ttl_s)
     return Sections(
@@ -112,6 +121,12 @@ def read_reply(
         targets=tuple(chain[1:]),
         filtered=filtered,
     )
+
+
+def _owned(soa: bytes, name: bytes) -> Record:
+    """A record whose owner is a pointer to the question, as ``wire.record`` makes it, with its owner spelt out."""
+    rtype, _, ttl_s, _ = _FIXED.unpack_from(soa, 2)
+    return Record(name, rtype, ttl_s, soa[2 + _FIXED.size :])
 
 
 def _chain(answers: list[Record], name: bytes, qtype: int) -> list[bytes]:
@@ -128,12 +143,16 @@ def _chain(answers: list[Record], name: bytes, qtype: int) -> list[bytes]:
     return chain
 
 
-def _belongs(r: Record, names: set[bytes], chain: list[bytes], qtype: int, *, do: bool) -> bool:
+def _belongs(r: Record, chain: list[bytes], above: set[bytes], qtype: int, *, do: bool) -> bool:
+    """Whether an answer is a link of the chain, what it ends in, or the DNAME that made a link.
+
+    above: the names of the chain and all that are above them.
+    """
     owner = r.owner.lower()
     if r.rtype == DNAME and qtype != DNAME:
-        return any(link != owner and owner in suffixes_of(link) for link in chain)
-    if owner not in names:
-        return do and r.rtype == RRSIG and r.rdata[:2] == b"\0\x27" and any(owner in suffixes_of(c) for c in chain)
+        return owner in above and owner not in chain
+    if owner not in chain:
+        return do and r.rtype == RRSIG and r.rdata[:2] == b"\0\x27" and owner in above
     if r.rtype == CNAME:
         return True
     return (owner == chain[-1] and r.rtype == qtype) or (do and r.rtype == RRSIG)

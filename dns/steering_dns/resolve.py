@@ -76,8 +76,6 @@ class Resolver:
             raise ResolveError("private", f"{text} is a public name with a private address")
         if sections.rcode == wire.NXDOMAIN:
             raise ResolveError("nxdomain", f"{text} does not exist")
-        if sections.rcode != wire.NOERROR:
-            raise ResolveError("servfail", f"{text} cannot be resolved: upstream answered rcode {sections.rcode}")
         raise ResolveError("nodata", f"{text} has no address")
 
 

@@ -15,6 +15,7 @@ from steering.policy.live import Live
 from steering_dns import wire
 from steering_dns.answer import Ask, Snapshot, answer_entry, decide_wire, follow
 from steering_dns.cache import Cache
+from steering_dns.datagrams import Client, Datagrams, datagrams_of
 from steering_dns.forwarder import Forwarder, ForwardError
 from steering_dns.lookup import STALE_TTL_S, Lookup, LookupFailed
 from steering_dns.plan import LOOP_PROBE, Tally
@@ -51,7 +52,9 @@ class DnsServer:
         self._asking: Counter[str] = Counter()  # unanswered questions by client
         self._connected: Counter[str] = Counter()
         self._connections: set[TcpConnection] = set()
+        self._strangers: set[TcpConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._probing: asyncio.Task[None] | None = None
         self._udp: list[socket.socket] = []
         self._tcp: list[asyncio.Server] = []
         self.looped: tuple[Upstream, ...] = ()
@@ -67,10 +70,10 @@ class DnsServer:
         for sock in udp_sockets:
             sock.setblocking(False)
             self._udp.append(sock)
-            loop.add_reader(sock.fileno(), self._udp_readable, sock)
+            loop.add_reader(sock.fileno(), self._udp_readable, datagrams_of(sock))
         for sock in tcp_sockets:
             self._tcp.append(await loop.create_server(lambda: TcpConnection(self, self._settings.limits), sock=sock))
-        self._spawn(self._find_loops())
+        self._probing = asyncio.create_task(self._find_loops())
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more questions, answer those that wait, and close."""
@@ -126,7 +129,7 @@ class DnsServer:
         send(found)
         return True
 
-    def _udp_readable(self, sock: socket.socket) -> None:
+    def _udp_readable(self, sock: Datagrams) -> None:
         """HOT PATH: the same as ``answer``, unrolled for datagrams."""
         now = self._clock()
         snapshot = self._current(now)
@@ -180,8 +183,7 @@ class DnsServer:
             entry = await self.lookup.find(ask.route, ask.key)
             if snapshot.follow_cname and ask.route.bypass:
                 follow(snapshot, client, entry, self._clock())
-            ede = wire.EDE_FILTERED if entry.sections.filtered else None
-            send(answer_entry(query, entry, entry.body(self._clock()), ask.limit, ede))
+            send(answer_entry(query, entry, entry.body(self._clock()), ask.limit))
         except LookupFailed:
             stale = self.lookup.stale_entry(ask.key)
             if stale is not None:
@@ -222,19 +224,25 @@ class DnsServer:
         )
 
     async def _find_loops(self) -> None:
-        """Ask each upstream for a name that only this service answers: who knows it, asks us."""
+        """Ask each upstream, until it answers, for a name that only this service answers: who knows it, asks us."""
         name = wire.to_wire(f"{self._settings.loop_token}.{LOOP_PROBE}")
         groups = (self._settings.upstreams, *self._settings.zones.values())
-        for upstream in dict.fromkeys(u for group in groups for u in group):
-            try:
-                reply = await self._forwarder.ask((upstream,), name, wire.TXT, 0, within_s=3.0)
-            except ForwardError:
-                continue
-            if b"\x04loop" in reply:
-                self._forwarder.mark_looped(upstream)
-                self.looped += (upstream,)
+        unknown = list(dict.fromkeys(u for group in groups for u in group))
+        while unknown:
+            for upstream in tuple(unknown):
+                try:
+                    reply = await self._forwarder.ask((upstream,), name, wire.TXT, 0, within_s=3.0)
+                except ForwardError:
+                    continue
+                unknown.remove(upstream)
+                if b"\x04loop" in reply:
+                    self._forwarder.mark_looped(upstream)
+                    self.looped += (upstream,)
+            await asyncio.sleep(self._settings.limits.probe_again_s)
 
     def _stop_listening(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
         loop = asyncio.get_running_loop()
         for sock in self._udp:
             loop.remove_reader(sock.fileno())
@@ -246,25 +254,29 @@ class DnsServer:
     # What a TCP connection needs of its server.
 
     def admit(self, connection: TcpConnection, client: str) -> bool:
-        """Whether a new connection may stay: strangers get their REFUSED by UDP, and nobody holds them all."""
+        """Whether a new connection may stay: nobody holds them all, and strangers, who get REFUSED, only a few."""
         limits = self._settings.limits
-        known = self._current(self._clock()).views.of(client).kind is not Kind.REFUSED
-        full = len(self._connections) >= limits.tcp_connections
-        if not known or full or self._connected[client] >= limits.tcp_connections_per_client:
+        stranger = self._current(self._clock()).views.of(client).kind is Kind.REFUSED
+        peers = len(self._strangers) if stranger else len(self._connections) - len(self._strangers)
+        full = peers >= (limits.tcp_strangers if stranger else limits.tcp_connections)
+        if full or self._connected[client] >= limits.tcp_connections_per_client:
             self._counts["tcp:refused"] += 1
             return False
         self._connections.add(connection)
+        if stranger:
+            self._strangers.add(connection)
         self._connected[client] += 1
         return True
 
     def forget(self, connection: TcpConnection, client: str) -> None:
         self._connections.discard(connection)
+        self._strangers.discard(connection)
         self._connected[client] -= 1
         if not self._connected[client]:
             del self._connected[client]
 
 
-def _udp_sender(sock: socket.socket, address: tuple[str, int], counts: Counter[str]) -> Send:
+def _udp_sender(sock: Datagrams, address: Client, counts: Counter[str]) -> Send:
     def send(reply: bytes) -> None:
         try:
             sock.sendto(reply, address)

@@ -32,8 +32,10 @@ class Limits:
     answer_within_s: float = 5.0
     tcp_connections: int = 1024
     tcp_connections_per_client: int = 32
+    tcp_strangers: int = 16  # connections of clients that only get REFUSED, all together
     tcp_questions: int = 64  # unanswered, on one connection
     tcp_idle_s: float = 10.0
+    probe_again_s: float = 10.0  # after an upstream did not answer whether it asks us in its turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

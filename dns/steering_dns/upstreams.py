@@ -72,11 +72,16 @@ def parse_upstream(text: str) -> Upstream:
 
 def _address(host: str, text: str) -> Address:
     try:
-        return ip_address(host.strip("[]"))
+        return _unmapped(ip_address(host.strip("[]")))
     except ValueError as exc:
         raise UpstreamError(
             f"{text!r}: {host!r} is no address; an upstream is written by address, its name after '#' (tls, https)"
         ) from exc
+
+
+def _unmapped(address: Address) -> Address:
+    """``::ffff:127.0.0.1`` is 127.0.0.1: written so, it would not be known as one of our own."""
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def parse_resolv_conf(content: str) -> tuple[Upstream, ...]:
@@ -86,7 +91,7 @@ def parse_resolv_conf(content: str) -> tuple[Upstream, ...]:
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:
-                upstream = Upstream(Transport.UDP, ip_address(words[1].partition("%")[0]), 53)
+                upstream = Upstream(Transport.UDP, _unmapped(ip_address(words[1])), 53)
             except ValueError:
                 continue
             if upstream not in found:

@@ -42,7 +42,7 @@ class Views:
         self._steered = NetworkMap((n, True) for n in settings.steered)
         self._sources = NetworkMap((n, i) for i, n in enumerate(_source_networks(policy)))
         self._by_client: dict[str, View] = {}
-        self._by_class: dict[tuple[Kind, tuple[int, ...]], View] = {}
+        self._by_class: dict[tuple[Kind, bool, tuple[int, ...]], View] = {}
 
     def of(self, client: str) -> View:
         """The view of a client, by the text of its address as a socket gives it."""
@@ -61,7 +61,7 @@ class Views:
         else:
             kind = Kind.STEERED if self._steered.holding(address) else Kind.REAL
         sources = tuple(sorted(self._sources.holding(address))) if kind is Kind.STEERED else ()
-        key = (kind, sources)
+        key = (kind, address.is_loopback, sources)  # loopback: ``plan`` tells it what it tells nobody else
         if key not in self._by_class:
             if len(self._by_class) >= self._limits.views:
                 self._by_class.clear()

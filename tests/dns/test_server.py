@@ -22,7 +22,14 @@ ANSWERS = {
     ("steered.example", "MX"): ("NOERROR", ["MX 10 mx.steered.example."]),
     ("steered.example", "ANY"): ("NOERROR", ['HINFO "RFC8482" ""']),
     ("cdn.steered.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    # A label with "_" exempts nothing that leads a browser somewhere.
     ("_x.steered.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
+    ("_x.steered.example", "AAAA"): ("NOERROR", NO_ANSWER),
+    ("_8443._https.steered.example", "HTTPS"): ("NOERROR", NO_ANSWER),
+    ("_dns.steered.example", "SVCB"): ("NOERROR", NO_ANSWER),
+    ("_sip._tcp.steered.example", "SRV"): ("NOERROR", ["SRV 0 5 5060 sip.steered.example."]),
+    ("_acme-challenge.steered.example", "TXT"): ("NOERROR", ['TXT "token"']),
+    ("_x.pinned.example", "A"): ("NOERROR", ["A 203.0.113.11"]),
     ("127.1", "A"): ("NOERROR", ["A 192.0.2.1"]),
     ("8.8.8.8", "A"): ("NXDOMAIN", NO_ANSWER),
     (r"odd\ name.pinned.example", "A"): ("NOERROR", ["A 192.0.2.1"]),
@@ -55,6 +62,10 @@ ANSWERS = {
     ("1.113.0.203.in-addr.arpa", "PTR"): ("NOERROR", ["PTR one.example."]),
     ("1.113.0.203.in-addr.arpa", "A"): ("NOERROR", NO_ANSWER),
 }
+
+
+def codes(response: dns.message.Message) -> list[int]:
+    return [int(option.code) for option in response.options if isinstance(option, dns.edns.EDEOption)]
 
 
 async def test_every_name_and_type_gets_its_answer() -> None:
@@ -94,12 +105,48 @@ async def test_flags_and_extended_errors() -> None:
     async with world() as w:
         steered = await w.ask("steered.example", use_edns=0)
         assert steered.flags == dns.flags.QR | dns.flags.RD | dns.flags.RA
-        assert [int(option.code) for option in steered.options if isinstance(option, dns.edns.EDEOption)] == [4]
+        assert codes(steered) == [4]
         real = await w.ask("pinned.example", use_edns=0)
         assert real.flags == dns.flags.QR | dns.flags.RD | dns.flags.RA  # AD was set upstream
         assert real.additional == []
         plain = await w.ask("steered.example")
         assert plain.edns == -1
+
+
+EDE_CODES = {
+    "steered.example": [4],
+    "bad.pinned.example": [4],
+    "mask.icloud.com": [15],
+    "rebind.pinned.example": [17],
+    "inner.pinned.example": [17],
+    "pinned.example": [],
+    "printer": [],
+    "host.corp.example": [],
+    "loop.pinned.example": [22],
+}
+
+
+async def test_extended_errors_say_why_first_and_from_the_cache() -> None:
+    async with world() as w:
+        for _ in range(2):
+            found = {name: codes(await w.ask(name, use_edns=0)) for name in EDE_CODES}
+            assert found == EDE_CODES
+        assert w.upstream.asked.count(("inner.pinned.example.", "A")) == 1
+
+
+async def test_an_answer_of_which_nothing_is_left_can_be_kept() -> None:
+    async with world() as w:
+        for rtype in ("A", "HTTPS"):
+            response = await w.ask("inner.pinned.example", rtype)
+            assert (response.rcode(), response.answer) == (0, [])
+            assert [str(s).split(" ")[:4] for s in response.authority] == [["inner.pinned.example.", "30", "IN", "SOA"]]
+
+
+async def test_every_steered_nodata_carries_an_soa_of_thirty_seconds() -> None:
+    async with world() as w:
+        for name in ("steered.example", "_dns.resolver.arpa", "com", "use-application-dns.net", "localhost"):
+            response = await w.ask(name, "HTTPS")
+            assert [(s.rdtype, s.ttl, s[0].minimum) for s in response.authority] == [(6, 30, 30)]
 
 
 async def test_a_rule_on_the_source_tells_clients_apart() -> None:
@@ -167,12 +214,15 @@ async def test_garbage_from_upstream_is_servfail() -> None:
 async def test_dead_upstreams_are_passed_over_and_stale_answers_serve() -> None:
     async with world(dead=2) as w:
         assert await w.answer("pinned.example") == ("NOERROR", ["A 203.0.113.10"])
-        w.upstream.chaos.rcode = 2
         w.clock.now += 301
-        w.upstream.chaos.rcode = None
-        w.upstream.chaos.drop = -1
-        stale = await w.ask("pinned.example", use_edns=0)
-        assert (stale.answer[0].ttl, [int(o.code) for o in stale.options]) == (30, [3])
+        for trouble in ({"rcode": 2}, {"rcode": None, "drop": -1}):
+            for switch, value in trouble.items():
+                setattr(w.upstream.chaos, switch, value)
+            stale = await w.ask("pinned.example", use_edns=0)
+            assert (stale.answer[0].ttl, codes(stale)) == (30, [3])
+            w.clock.now += 3
+        w.clock.now += 3600
+        assert await w.answer("pinned.example") == ("SERVFAIL", [])
 
 
 async def test_followed_chains_are_per_client_and_only_where_the_default_stands() -> None:

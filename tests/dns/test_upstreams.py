@@ -18,6 +18,7 @@ from steering_dns.upstreams import (
         ("192.0.2.1", "udp://192.0.2.1:53"),
         ("udp://192.0.2.1:5353", "udp://192.0.2.1:5353"),
         ("tcp://[2001:db8::1]", "tcp://[2001:db8::1]:53"),
+        ("udp://[::ffff:127.0.0.1]:8053", "udp://127.0.0.1:8053"),
         ("tls://192.0.2.1#dns.example", "tls://192.0.2.1:853#dns.example"),
         ("tls://192.0.2.1", "tls://192.0.2.1:853#192.0.2.1"),
         ("https://192.0.2.1#dns.example", "https://192.0.2.1:443/dns-query#dns.example"),
@@ -40,9 +41,9 @@ def test_what_is_refused(text: str) -> None:
 
 
 def test_resolv_conf(tmp_path: Path) -> None:
-    lines = ("# c", "192.0.2.1", "fe80::1%eth0", "nonsense", "", "192.0.2.1")
+    lines = ("# c", "192.0.2.1", "fe80::1%eth0", "nonsense", "", "192.0.2.1", "::ffff:192.0.2.1")
     text = "search a\n" + "\n".join(f"nameserver {line}" for line in lines)
-    assert [str(u) for u in parse_resolv_conf(text)] == ["udp://192.0.2.1:53", "udp://[fe80::1]:53"]
+    assert [str(u) for u in parse_resolv_conf(text)] == ["udp://192.0.2.1:53", "udp://[fe80::1%eth0]:53"]
     path = tmp_path / "resolv.conf"
     for content in (None, "search a"):
         if content:
@@ -56,6 +57,10 @@ def test_resolv_conf(tmp_path: Path) -> None:
     [
         ("127.0.0.1", "udp://127.0.0.1:53", True),
         ("127.0.0.1", "udp://127.0.0.1:54", False),
+        ("127.0.0.1", "udp://[::ffff:127.0.0.1]:53", True),
+        ("::", "udp://127.0.0.1:53", True),
+        ("::1", "udp://[::1]:53", True),
+        ("127.0.0.1", "tls://127.0.0.1:53#x", True),
         ("127.0.0.1", "udp://127.0.0.53:53", False),
         ("0.0.0.0", "tcp://127.0.0.53:53", True),
         ("0.0.0.0", "udp://192.0.2.9:53", True),

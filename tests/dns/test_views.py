@@ -1,6 +1,7 @@
 from ipaddress import ip_network
 
 from steering_dns import Limits
+from steering_dns.settings import EVERYBODY
 from steering_dns.views import Kind, Views
 from tests.dns.world import RULES, policy_of, settings_for
 
@@ -26,3 +27,11 @@ def test_what_is_remembered_is_bounded() -> None:
     for i in range(2, 5):
         views.of(f"127.0.0.{i}")
     assert views.of("127.0.0.1") is not first
+
+
+def test_loopback_never_shares_a_view_with_the_network() -> None:
+    """``version.bind`` is told on loopback alone, whoever asked first."""
+    for first, second in (("127.0.0.1", "10.0.0.1"), ("10.0.0.1", "127.0.0.1")):
+        views = Views(settings_for((), allowed=EVERYBODY, steered=EVERYBODY), policy_of(RULES))
+        assert views.of(first) is not views.of(second)
+        assert {views.of(client).source.is_loopback for client in (first, second)} == {True, False}
