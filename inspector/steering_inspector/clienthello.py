@@ -8,6 +8,8 @@ from functools import cached_property
 from hashlib import sha256
 
 MAX_HELLO_BYTES = 65536
+# Clients cut a hello into a few records at most; thousands of tiny ones are meant to cost us.
+MAX_RECORDS = 64
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS, _ECH = 0, 13, 16, 43, 0xFE0D
@@ -56,19 +58,27 @@ class ClientHello:
     def fingerprint(self) -> str:
         """JA4 of the client's TLS library: alike for one program's connections, whatever their order of extensions."""
         versions = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10"}
-        alpn = self.alpn[0].decode("latin-1") if self.alpn else "00"
         a = (
             f"t{versions.get(max(self.versions, default=0), '00')}{'i' if self.sni is None else 'd'}"
-            f"{min(len(self.ciphers), 99):02}{min(len(self.extensions), 99):02}{alpn[:1]}{alpn[-1:]}"
+            f"{min(len(self.ciphers), 99):02}{min(len(self.extensions), 99):02}{_ends_of(self.alpn)}"
         )
         ciphers = ",".join(f"{c:04x}" for c in sorted(self.ciphers))
         extensions = ",".join(f"{e:04x}" for e in sorted(self.extensions) if e not in (_SERVER_NAME, _ALPN))
         algorithms = ",".join(f"{s:04x}" for s in self.signature_algorithms)
-        return f"{a}_{_short_hash(ciphers)}_{_short_hash(f'{extensions}_{algorithms}')}"
+        return f"{a}_{_short_hash(ciphers)}_{_short_hash(f'{extensions}_{algorithms}' if algorithms else extensions)}"
+
+
+def _ends_of(alpn: tuple[bytes, ...]) -> str:
+    """First and last character of the first protocol; in hexadecimal where they are no letters or digits."""
+    if not alpn:
+        return "00"
+    first = alpn[0]
+    ends = first[:1] + first[-1:]
+    return ends.decode("ascii") if ends.isalnum() else f"{first.hex()[0]}{first.hex()[-1]}"
 
 
 def _short_hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:12]
+    return sha256(text.encode()).hexdigest()[:12] if text else "000000000000"
 
 
 def parse_client_hello(data: bytes) -> ClientHello | None:
@@ -84,7 +94,7 @@ def _handshake_body(data: bytes) -> bytes | None:
     """The ClientHello message out of its records; it may be spread over several (RFC 8446 5.1)."""
     message = b""
     at = 0
-    while True:
+    for _ in range(MAX_RECORDS):
         header = data[at : at + 5]
         _check_record(header, first=at == 0)
         if len(header) < 5:
@@ -107,6 +117,7 @@ def _handshake_body(data: bytes) -> bytes | None:
         at += 5 + size
         if at > MAX_HELLO_BYTES:
             raise MalformedHello(f"a ClientHello that does not end within {MAX_HELLO_BYTES} bytes")
+    raise MalformedHello(f"a ClientHello in more than {MAX_RECORDS} records")
 
 
 def _check_record(header: bytes, *, first: bool) -> None:

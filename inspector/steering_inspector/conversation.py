@@ -9,8 +9,9 @@ Pure.  The cases, in the order in which they are asked:
 
 The name that was decided is the name that is resolved and dialled.  SNI names the origin of what is opened: CONNECT
 to A with SNI B is decided on both, opened under B and dialled as B, so that no rule reads one name while another is
-dialled; the requests inside must name B as well.  CONNECT to an address is decided on, dialled and opened by its
-SNI; without one it is opened under the address, and the origin must prove that address.
+dialled; the requests inside must name B as well, and each is decided on both names again.  CONNECT to an address is
+decided on, dialled and opened by its SNI, unless a rule blocks or inspects that very address; without SNI it is opened
+under the address, and the origin must prove that address.
 """
 
 from dataclasses import dataclass
@@ -68,10 +69,14 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """Take the client's TLS under ``name``; requests inside are decided one by one."""
+    """Take the client's TLS under ``name``; requests inside are decided one by one.
+
+    outer: the host of a CONNECT that named another, which goes on counting.
+    """
 
     name: Named
     port: int
+    outer: Host | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,26 +179,35 @@ def on_hello(hello: Hello | NoHello, peek: Peek | None, view: View) -> Tunnel | 
         return _without_sni(hello, peek, view)
     if not sni.is_name:
         return Refuse(reason="malformed-hello", why="the SNI is not a domain name", alert=Alert.UNRECOGNIZED_NAME)
-    return _with_names(_visible_names(sni, peek, view), hello, peek, view)
+    return _with_names(_visible_names(sni, peek.authority.host if peek else None, view), hello, peek, view)
 
 
-def _visible_names(sni: Host, peek: Peek | None, view: View) -> tuple[Named, ...]:
-    """The decided names, the one that names the origin first."""
-    inner = view.decide(sni)
-    if peek is None or peek.authority.host == sni:
+def _visible_names(name: Host, other: Host | None, view: View) -> tuple[Named, ...]:
+    """The decided names, the one that names the origin first.  other: the host of the CONNECT."""
+    inner = view.decide(name)
+    if other is None or other == name:
         return (inner,)
-    outer = view.decide(peek.authority.host)
-    if outer.host.address is not None and outer.effect is not Effect.BLOCK_PAGE:
+    outer = view.decide(other)
+    if other.address is not None and not _names_a_stricter_rule(outer):
         return (inner,)
     return (inner, outer)
+
+
+def _names_a_stricter_rule(named: Named) -> bool:
+    """Whether a rule, not the default, wants ``named`` blocked or inspected."""
+    return named.effect is Effect.BLOCK_PAGE or (named.effect is Effect.OPEN and named.decision.rule is not None)
 
 
 _STRICTNESS = {Effect.TUNNEL: 0, Effect.OPEN: 1, Effect.BLOCK_PAGE: 2, Effect.REFUSE: 3}
 
 
+def _strictest(names: tuple[Named, ...]) -> Named:
+    return max(names, key=lambda named: _STRICTNESS[named.effect])
+
+
 def _with_names(names: tuple[Named, ...], hello: Hello, peek: Peek | None, view: View) -> Tunnel | Open | Page | Refuse:
     origin = names[0]
-    strictest = max(names, key=lambda named: _STRICTNESS[named.effect])
+    strictest = _strictest(names)
     port = _port(peek, view)
     if strictest.effect is Effect.TUNNEL:
         # Two bypassed names: the client's own choice is dialled, as if nobody stood between.
@@ -217,7 +231,8 @@ def _with_names(names: tuple[Named, ...], hello: Hello, peek: Peek | None, view:
             alert=Alert.NO_APPLICATION_PROTOCOL,
             named=origin,
         )
-    return Open(name=origin if origin.effect is Effect.OPEN else _as_open(origin, strictest), port=port)
+    outer = peek.authority.host if peek is not None and peek.authority.host != origin.host else None
+    return Open(name=origin if origin.effect is Effect.OPEN else _as_open(origin, strictest), port=port, outer=outer)
 
 
 def _as_open(origin: Named, strictest: Named) -> Named:
@@ -258,13 +273,26 @@ def on_plain_request(authority: Authority | None, view: View) -> Named | Refuse:
     return refused(named) if named.effect is Effect.REFUSE else named
 
 
-def on_inner_request(name: Host, port: int, scheme: str, authority: Authority | None, view: View) -> Named:
-    """A request inside an opened connection.  Raises HeadError(421) where it names another origin."""
+def on_inner_request(opened: Open, scheme: str, authority: Authority | None, view: View) -> Named:
+    """A request inside an opened connection; the effect is TUNNEL where a new connection would be tunnelled.
+
+    Raises HeadError(421) where it names another origin.
+    """
     if scheme == "http":
         raise HeadError(400, "bad-request", "an http target inside TLS")
+    name, port = opened.name.host, opened.port
     if authority is None or authority.host != name or (authority.port or 443) not in (port, 443):
         raise HeadError(421, "mismatch", "the request names another host than the TLS connection it came by")
-    return view.decide(name)
+    return now_decided(opened, view)
+
+
+def now_decided(opened: Open, view: View) -> Named:
+    """What the names of an opened connection come to under the policy of ``view``, as its origin's name."""
+    names = _visible_names(opened.name.host, opened.outer, view)
+    strictest = _strictest(names)
+    if strictest is names[0]:
+        return strictest
+    return Named(host=names[0].host, decision=strictest.decision, effect=strictest.effect, guarded=names[0].guarded)
 
 
 def still_tunnelled(names: tuple[Host, ...], by_setting: bool, view: View) -> bool:

@@ -16,9 +16,13 @@ Network = IPv4Network | IPv6Network
 REFUSED: tuple[tuple[str, str], ...] = (
     ("169.254.169.254/32", "metadata"),
     ("169.254.170.2/32", "metadata"),
+    ("169.254.170.23/32", "metadata"),
     ("100.100.100.200/32", "metadata"),
+    ("168.63.129.16/32", "metadata"),
     ("192.0.0.192/32", "metadata"),
     ("fd00:ec2::254/128", "metadata"),
+    ("fd00:ec2::23/128", "metadata"),
+    ("fd20:ce::254/128", "metadata"),
     ("0.0.0.0/8", "unspecified"),
     ("10.0.0.0/8", "private"),
     ("100.64.0.0/10", "shared"),
@@ -45,10 +49,16 @@ REFUSED: tuple[tuple[str, str], ...] = (
     ("fe80::/10", "link-local"),
     ("fec0::/10", "private"),
     ("ff00::/8", "multicast"),
+    # Only 2000::/3 is given out to anybody (RFC 4291 2.4); what lies outside leads nowhere, or inside.
+    ("::/3", "reserved"),
+    ("4000::/2", "reserved"),
+    ("8000::/1", "reserved"),
 )
 _REFUSED: tuple[tuple[Network, str], ...] = tuple((ip_network(text), why) for text, why in REFUSED)
 _MAPPED = IPv6Network("::ffff:0:0/96")
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64 = IPv6Network("64:ff9b::/96")  # 64:ff9b:1::/48 (RFC 8215) is for use inside: reserved, by ::/3
+_TRANSLATED = IPv6Network("::ffff:0:0:0/96")  # RFC 2765
+_LOW_32 = (_MAPPED, _TRANSLATED, _NAT64)
 _COMPATIBLE = IPv6Network("::/96")
 _6TO4 = IPv6Network("2002::/16")
 _TEREDO = IPv6Network("2001::/32")
@@ -56,8 +66,9 @@ _TEREDO = IPv6Network("2001::/32")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationRules:
-    """allow: networks opened up.  own: (address, port) of every listener of the service, refused whatever is
-    allowed; a wildcard listener stands for every address of this machine (``local``).
+    """allow: networks opened up; a metadata service only by its very address.  own: (address, port) of every
+    listener of the service, refused whatever is allowed; a wildcard listener stands for every address of this
+    machine (``local``).
     """
 
     allow: tuple[Network, ...] = ()
@@ -70,12 +81,13 @@ def refusal(address: Address, port: int, rules: DestinationRules) -> str | None:
     bare = unwrap(address)
     if _is_own(bare, port, rules):
         return "own listener"
-    if any(bare in network for network in rules.allow):
+    why = next((why for network, why in _REFUSED if bare in network), None)
+    opened = [network for network in rules.allow if bare in network]
+    if why is None or (opened and (why != "metadata" or any(network.num_addresses == 1 for network in opened))):
         return None
     if bare is not address and isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        embedded = next((why for network, why in _REFUSED if bare in network), None)
-        return embedded and f"{embedded} behind a transition address"
-    return next((why for network, why in _REFUSED if bare in network), None)
+        return f"{why} behind a transition address"
+    return why
 
 
 def unwrap(address: Address) -> Address:
@@ -83,9 +95,7 @@ def unwrap(address: Address) -> Address:
     if isinstance(address, IPv4Address):
         return address
     number = int(address)
-    if address in _MAPPED or address in _NAT64[0] or (address in _COMPATIBLE and number > 0xFFFF):
-        return IPv4Address(number & 0xFFFFFFFF)
-    if address in _NAT64[1]:
+    if any(address in network for network in _LOW_32) or (address in _COMPATIBLE and number > 0xFFFF):
         return IPv4Address(number & 0xFFFFFFFF)
     if address in _6TO4:
         return IPv4Address(number >> 80 & 0xFFFFFFFF)

@@ -23,6 +23,7 @@ class Exchange:
     """See the module.  upload_done, download_done: that side of the exchange is complete."""
 
     __slots__ = (
+        "_advertised",
         "_buffer",
         "_head",
         "_interim",
@@ -58,7 +59,8 @@ class Exchange:
         self.sent = 0
         self.received = 0
         self._origin = origin
-        self._head = render_request(request, host, session.workings.settings.advertised)
+        self._advertised = session.workings.settings.advertised
+        self._head = render_request(request, host, self._advertised)
         self._buffer = b""
         self._interim = 0
         self._retried = False
@@ -158,7 +160,7 @@ class Exchange:
             if self._interim > self.session.workings.limits.max_interim:
                 raise HeadError(502, "origin-protocol", "the origin sent too many 1xx responses")
             if self.request.minor == 1:
-                self._send(render_response(response, self.request, keep_alive=True))
+                self._send(render_response(response, self.request, self._advertised, keep_alive=True))
 
     def _on_final(self, response: Response, rest: bytes) -> None:
         self.response = response
@@ -166,12 +168,12 @@ class Exchange:
         if response.connection_auth or self.request.connection_auth:
             self.link.pinned = True
         if response.status == 101:
-            self.session.begin_relay(render_response(response, self.request, keep_alive=True), rest)
+            self.session.begin_relay(render_response(response, self.request, self._advertised, keep_alive=True), rest)
             return
         # An answer before the request's end: the rest of the request is not waited for (RFC 9112 9.5).
         keep = self.session.may_keep_alive(self) and self._self_delimited(response)
         self.session.keep_alive = keep
-        head = render_response(response, self.request, keep_alive=keep)
+        head = render_response(response, self.request, self._advertised, keep_alive=keep)
         if response.body is None:
             self._send(head)
             self._complete(surplus=bool(rest))

@@ -18,7 +18,7 @@ _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\
 FORBIDDEN_TRAILERS = frozenset(
     b"transfer-encoding content-length host connection te trailer upgrade keep-alive content-encoding content-type "
     b"content-range authorization cookie set-cookie www-authenticate proxy-authenticate proxy-authorization "
-    b"cache-control expect max-forwards pragma range age date expires location retry-after vary warning".split()
+    b"alt-svc cache-control expect max-forwards pragma range age date expires location retry-after vary warning".split()
 )
 
 

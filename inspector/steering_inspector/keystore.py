@@ -2,6 +2,10 @@
 
 ``ca/ca.key`` and ``ca/ca.pem`` in the state folder, 0600 in a 0700 folder; after a rotation the certificate before
 stands beside as ``ca/previous.pem``, so that clients can go on trusting both until the new one has reached them.
+
+Two files cannot be replaced at once.  So a new certificate is first written to ``ca/next.pem``, and the replacement
+of ``ca.key`` is the instant at which the new CA comes into force; whoever loads next moves the certificate after it.
+Whenever a writer is killed, the folder holds the old CA or the new one.
 """
 
 import os
@@ -17,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from steering_inspector.authority import Authority, new_authority
 
 WARN_BEFORE_S = 90 * 86400
+CURVES = ("secp256r1", "secp384r1")  # what browsers verify
 
 
 class KeystoreError(Exception):
@@ -69,57 +74,72 @@ class Keystore:
 def load_or_create(state: Path, now: float, *, name: str, passphrase: bytes | None = None) -> Keystore:
     """The CA under ``state``/ca; made where there is none.  Raises KeystoreError."""
     folder = state / "ca"
-    present = [(folder / part).exists() for part in ("ca.key", "ca.pem")]
-    if not any(present):
-        return _create(folder, now, name, passphrase)
-    if not all(present):
-        missing = "ca.pem" if present[0] else "ca.key"
-        raise KeystoreError(f"{folder / missing} is missing: restore it, or remove the folder to make a new CA")
-    return load(state, now, passphrase=passphrase)
+    if any(os.path.lexists(folder / part) for part in ("ca.key", "ca.pem")):
+        return load(state, now, passphrase=passphrase)
+    return _create(folder, now, name, passphrase)
 
 
-def load(state: Path, now: float, *, passphrase: bytes | None = None) -> Keystore:
+def load(state: Path, now: float, *, passphrase: bytes | None = None, expired_too: bool = False) -> Keystore:
     """The CA under ``state``/ca.  Raises KeystoreError."""
     folder = state / "ca"
     key_file = folder / "ca.key"
-    _check_private(folder, directory=True)
-    _check_private(key_file, directory=False)
     try:
+        _check_private(folder, directory=True)
+        _check_private(key_file, directory=False)
         key = serialization.load_pem_private_key(key_file.read_bytes(), passphrase)
-        certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
+            raise KeystoreError(f"{key_file} is no EC key of {' or '.join(CURVES)}: Steering signs with ECDSA")
+        _settle(folder, key)
+        certificate = _certificate(folder / "ca.pem")
+        previous = _certificate(folder / "previous.pem") if (folder / "previous.pem").exists() else None
+    except FileNotFoundError as exc:
+        raise KeystoreError(f"{exc.filename} is missing: restore it, or remove {folder} to make a new CA") from exc
     except (OSError, ValueError, TypeError) as exc:
         raise KeystoreError(f"{folder}: the CA cannot be read: {exc}") from exc
-    _check_pair(folder, key, certificate, now)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    before = folder / "previous.pem"
-    previous = x509.load_pem_x509_certificate(before.read_bytes()) if before.exists() else None
+    _check_pair(folder, key, certificate)
+    if not expired_too:
+        _check_time(folder, certificate, now)
     return Keystore(authority=Authority(certificate, key), folder=folder, previous=previous)
 
 
 def rotate(state: Path, now: float, *, name: str, passphrase: bytes | None = None) -> Keystore:
-    """Make a new CA; the certificate before stays in ``previous.pem`` for the overlap."""
+    """Make a new CA; the certificate before stays in ``previous.pem`` for the overlap.  Raises KeystoreError."""
     folder = state / "ca"
-    old = load(state, now, passphrase=passphrase) if (folder / "ca.key").exists() else None
-    if old is not None:
-        _write(folder / "previous.pem", old.pem)
-    return _create(folder, now, name, passphrase, previous=old.authority.certificate if old else None)
+    if os.path.lexists(folder / "ca.key"):
+        load(state, now, passphrase=passphrase, expired_too=True)  # a CA that is in doubt is mended, not replaced
+    return _create(folder, now, name, passphrase)
 
 
-def _create(
-    folder: Path, now: float, name: str, passphrase: bytes | None, previous: x509.Certificate | None = None
-) -> Keystore:
+def _create(folder: Path, now: float, name: str, passphrase: bytes | None) -> Keystore:
     authority = new_authority(now, name=name)
     encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(folder / "next.pem", authority.certificate.public_bytes(serialization.Encoding.PEM))
         _write(
             folder / "ca.key",
             authority.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption),
         )
-        _write(folder / "ca.pem", authority.certificate.public_bytes(serialization.Encoding.PEM))
     except OSError as exc:
         raise KeystoreError(f"{folder}: the CA cannot be written: {exc}") from exc
-    return Keystore(authority=authority, folder=folder, previous=previous)
+    return load(folder.parent, now, passphrase=passphrase)
+
+
+def _settle(folder: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """Finish what a writer began: the certificate of the key in force becomes ``ca.pem``."""
+    following, current = folder / "next.pem", folder / "ca.pem"
+    if not following.exists() or _certificate(following).public_key() != key.public_key():
+        return
+    if current.exists() and _certificate(current).public_key() != key.public_key():
+        _write(folder / "previous.pem", current.read_bytes())
+    following.replace(current)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError as exc:
+        raise KeystoreError(f"{path} holds no certificate: restore it") from exc
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -127,7 +147,8 @@ def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
-        os.write(descriptor, content)
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(content)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -150,18 +171,22 @@ def _check_private(path: Path, *, directory: bool) -> None:
         raise KeystoreError(f"{path} belongs to user {state.st_uid}: run 'chown' so that this service's user owns it")
 
 
-def _check_pair(folder: Path, key: object, certificate: x509.Certificate, now: float) -> None:
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise KeystoreError(f"{folder / 'ca.key'} is no EC key: Steering signs with ECDSA P-256")
+def _check_pair(folder: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
     if key.public_key() != certificate.public_key():
         raise KeystoreError(f"{folder}: ca.key does not belong to ca.pem: restore the pair from one backup")
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound as exc:
         raise KeystoreError(f"{folder / 'ca.pem'} is no CA certificate: {exc}") from exc
     if not constraints.ca:
         raise KeystoreError(f"{folder / 'ca.pem'} is no CA certificate (basicConstraints CA:FALSE)")
+    if not usage.key_cert_sign:
+        raise KeystoreError(f"{folder / 'ca.pem'} may not sign certificates (keyUsage without keyCertSign)")
+
+
+def _check_time(folder: Path, certificate: x509.Certificate, now: float) -> None:
     moment = datetime.fromtimestamp(now, UTC)
     if moment >= certificate.not_valid_after_utc:
         ended = certificate.not_valid_after_utc.date()

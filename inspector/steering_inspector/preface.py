@@ -3,6 +3,7 @@
 Reads the ClientHello (its bytes are kept and go on to whoever gets the connection), asks ``conversation``, acts.
 """
 
+import asyncio
 import ssl
 from contextlib import suppress
 
@@ -21,6 +22,7 @@ from steering_inspector.conversation import (
     on_connect,
     on_hello,
 )
+from steering_inspector.pages import reason_of
 from steering_inspector.request import Request
 from steering_inspector.session import Place, Session, Way
 from steering_inspector.transport import Link
@@ -68,7 +70,7 @@ class Preface:
         match on_hello(hello, self._peek, self.workings.view(self.client)):
             case Tunnel() as step:
                 self.link.pause()
-                self._deadline = self.workings.loop.time() + self.workings.limits.dial_s + 5
+                self._deadline = float("inf")  # dialling has its own
                 self.workings.spawn(self._tunnel(step))
             case Open() as step:
                 self._open(step, None)
@@ -82,10 +84,12 @@ class Preface:
     async def _tunnel(self, step: Tunnel) -> None:
         name = step.name
         try:
-            origin, _ = await self.workings.upstreams.connect(name.host.text, step.port, guarded=name.guarded)
+            async with asyncio.timeout(self.workings.limits.dial_s):
+                origin, _ = await self.workings.upstreams.connect(name.host.text, step.port, guarded=name.guarded)
         except (DialError, TimeoutError) as exc:
             reason = exc.reason if isinstance(exc, DialError) else "origin-timeout"
-            self._report(Outcome(name.host.text, Effect.TUNNEL.value, name.decision, reason, str(exc), 502))
+            status = reason_of(reason).status
+            self._report(Outcome(name.host.text, Effect.TUNNEL.value, name.decision, reason, str(exc), status))
             self._close()
             return
         if self.link.closed:
@@ -109,10 +113,8 @@ class Preface:
                 Refuse(reason="ca-unavailable", why=f"no certificate could be made: {exc}", named=name), alert=True
             )
             return
-        port = step.port if isinstance(step, Open) else 443
-        self._place = Place(
-            way=Way.OPENED, name=name.host, port=port, guarded=name.guarded, page=page, began_at=self.began_at
-        )
+        opened = step if isinstance(step, Open) else None
+        self._place = Place(way=Way.OPENED, name=name.host, opened=opened, page=page, began_at=self.began_at)
         self._deadline = self.workings.loop.time() + self.workings.limits.handshake_s
         buffer, self._buffer = self._buffer, b""
         self.link.secure(context, server_side=True, first=buffer)

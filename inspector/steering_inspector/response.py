@@ -47,12 +47,13 @@ class ParsedResponse(Protocol):
 class Response:
     """A checked response.
 
-    fields: end-to-end fields without framing.  body: None where there is none.
+    minor: of the origin's version.  fields: end-to-end fields without framing.  body: None where there is none.
     length: the Content-Length to tell, also where no body follows it (HEAD, 304); None for none.
     keep_alive: whether the origin's connection can be used again.
     connection_auth: it asks to authenticate the connection (NTLM, Negotiate).
     """
 
+    minor: int
     status: int
     phrase: str
     fields: list[Field]
@@ -88,6 +89,7 @@ def check_response(head: ParsedResponse, request: Request) -> Response:
         body = None
     persistent = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
     return Response(
+        minor=minor,
         status=head.code,
         phrase=_phrase(head.reason),
         fields=end_to_end(fields, _DROPPED),
@@ -98,7 +100,7 @@ def check_response(head: ParsedResponse, request: Request) -> Response:
     )
 
 
-def render_response(response: Response, request: Request, *, keep_alive: bool) -> bytes:
+def render_response(response: Response, request: Request, advertised: str, *, keep_alive: bool) -> bytes:
     """The head as it is sent to the client.  keep_alive: whether we shall read another request after it."""
     lines = [f"HTTP/1.1 {response.status} {response.phrase}\r\n".encode("ascii"), render_fields(response.fields)]
     if response.length is not None:
@@ -109,6 +111,8 @@ def render_response(response: Response, request: Request, *, keep_alive: bool) -
         lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
     elif not keep_alive and not response.interim:
         lines.append(b"Connection: close\r\n")
+    if not response.interim:
+        lines.append(f"Via: 1.{response.minor} {advertised}\r\n".encode("ascii"))
     lines.append(b"\r\n")
     return b"".join(lines)
 

@@ -13,12 +13,14 @@ from contextlib import suppress
 from ipaddress import ip_address
 from socket import AF_UNIX, IPPROTO_TCP, TCP_NODELAY, socket
 
-from steering.policy import Policy
+from steering.policy import Effect, Policy
 from steering.policy.access import Sink
 from steering.policy.hosts import Address
 from steering.policy.live import Live
 from steering.policy.networks import NetworkMap
 from steering_inspector.guard import destination_guard
+from steering_inspector.heads import C_PARSER
+from steering_inspector.pages import reason_of
 from steering_inspector.preface import Preface, begin_connect
 from steering_inspector.session import Place, Session, Way
 from steering_inspector.settings import InspectorSettings
@@ -32,7 +34,10 @@ TICK_S = 0.5
 ACCEPTS_PER_WAKE = 32
 BACK_OFF_S = 0.2
 _NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-_NOT_ALLOWED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_TURNED_AWAY = {
+    "client": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    "overloaded": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+}
 
 Begin = Callable[[Workings, socket, Address], None]
 
@@ -56,6 +61,8 @@ class Inspector:
         clock: Callable[[], float] = time.time,
         on_handshake_failure: Callable[[HandshakeFailure], None] | None = None,
     ) -> None:
+        if not C_PARSER:
+            raise RuntimeError("aiohttp is installed without its C parsers, whose strictness the inspector relies on")
         loop = asyncio.get_running_loop()
         upstreams = Upstreams(
             limits=settings.limits,
@@ -107,6 +114,10 @@ class Inspector:
         if leaves is None:
             log.error("the certificate authority has become unusable: only bypasses are passed")
 
+    def replace_trust(self, origin_tls: ssl.SSLContext) -> None:
+        """Verify origins by another context from now on (a changed trust file)."""
+        self._workings.upstreams.replace_trust(origin_tls)
+
     def counters(self) -> dict[str, int]:
         """Totals since the start by effect and ``reason:NAME``, and what is open now."""
         now = {"connections": len(self._workings.connections), "clients": len(self._workings.per_client)}
@@ -145,21 +156,22 @@ class Inspector:
         sock.setblocking(False)
         client = _client(sock, peer)
         if not self._allowed.holding(client):
-            self._turn_away(sock, client, "client", self._listeners[listener] is not _transparent_tls)
+            self._turn_away(listener, sock, client, "client")
         elif workings.per_client[client] >= workings.limits.max_connections_per_client:
-            self._turn_away(sock, client, "overloaded", False)
+            self._turn_away(listener, sock, client, "overloaded")
         else:
             with suppress(OSError):
                 sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             workings.per_client[client] += 1
             self._listeners[listener](workings, sock, client)
 
-    def _turn_away(self, sock: socket, client: Address, reason: str, speaks_http: bool) -> None:
-        if speaks_http:
+    def _turn_away(self, listener: socket, sock: socket, client: Address, reason: str) -> None:
+        if self._listeners[listener] is not _transparent_tls:
             with suppress(OSError):
-                sock.send(_NOT_ALLOWED)
+                sock.send(_TURNED_AWAY[reason])
         sock.close()
-        self._workings.report(str(client), self._workings.clock(), Outcome("", "refuse", reason=reason, status=403))
+        outcome = Outcome("", Effect.REFUSE.value, reason=reason, status=reason_of(reason).status)
+        self._workings.report(str(client), self._workings.clock(), outcome)
 
     # The clock
 

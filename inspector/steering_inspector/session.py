@@ -5,13 +5,13 @@ one that a redirect brought here by its Host.  Each request is decided by the po
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from steering.policy import Effect, Host
 from steering.policy.hosts import Address
 from steering_inspector.answers import answer
-from steering_inspector.conversation import Named, Page, Refuse, on_inner_request, on_plain_request
+from steering_inspector.conversation import Named, Open, Page, Refuse, now_decided, on_inner_request, on_plain_request
 from steering_inspector.exchange import Exchange
 from steering_inspector.faults import describe
 from steering_inspector.fields import HeadError
@@ -35,14 +35,13 @@ class Way(Enum):
 class Place:
     """Where a session's requests belong.
 
-    name, port, guarded: of an opened connection.  page: shown to every request instead of an answer.
-    began_at: of the ClientHello.
+    name: of the leaf that the client was shown.  opened: where requests inside TLS go.  page: shown to each of them
+    instead of an answer.  began_at: of the ClientHello.
     """
 
     way: Way
     name: Host | None = None
-    port: int = 0
-    guarded: bool = False
+    opened: Open | None = None
     page: Page | None = None
     began_at: float = 0.0
 
@@ -69,9 +68,11 @@ class Session:
         self._buffer = b""
         self._pinned: OriginLink | None = None
         self._head_due = 0.0  # when the head that has begun must be complete; 0: none has begun
+        self._searched = 0  # bytes that are known to hold no end of a head
         self._lingering = False
         self._lingered = 0
         self._extended = False
+        self._outlived = False  # opened, and would be tunnelled by now
         self._requests = 0
         self._window_from = 0.0
         self._window_bytes = 0
@@ -117,16 +118,17 @@ class Session:
         if self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: an empty line before a request
             self._buffer = self._buffer[2:]
             return True
-        end = end_of_request_head(self._buffer)
+        end = end_of_request_head(self._buffer, self._searched)
         if end > limits.max_head_bytes or (end < 0 and len(self._buffer) >= limits.max_head_bytes):
             self._refuse(431, "too-large", "the head of the request is too large")
             return False
         if end < 0:
+            self._searched = len(self._buffer)
             if not self._head_due:
                 self._head_due = self._deadline = self.workings.loop.time() + limits.head_s
             return False
         head, self._buffer = self._buffer[:end], self._buffer[end:]
-        self._head_due = 0.0
+        self._head_due, self._searched = 0.0, 0
         self._requests += 1
         try:
             self._begin(check_request(parse_request_head(head, limits)))
@@ -141,6 +143,7 @@ class Session:
             if self._on_connect is None:
                 raise HeadError(405, "not-implemented", "CONNECT is spoken to the proxy's own port only")
             rest, self._buffer = self._buffer, b""
+            self._unpin()
             self._on_connect(self, request, rest)
             return
         if loops(request, self.workings.settings.advertised):
@@ -148,7 +151,7 @@ class Session:
         if place.page is not None:
             self._show(request, place.page.name, place.page.status, place.page.reason, place.page.why)
             return
-        named, origin, host = self._opened(request) if place.way is Way.OPENED else self._plain(request)
+        named, origin, host = self._inside(place.opened, request) if place.opened else self._plain(request)
         if named.effect is Effect.BLOCK_PAGE:
             self._show(request, named, 403, "blocked", named.decision.why)
             return
@@ -159,16 +162,16 @@ class Session:
         self.exchange = Exchange(self, request, named, origin, host, new_request_id())
         self.exchange.begin()
 
-    def _opened(self, request: Request) -> tuple[Named, Origin, bytes]:
-        name, port = self.place.name, self.place.port
-        assert name is not None
-        view = self.workings.view(self.client)
-        named = on_inner_request(name, port, request.scheme, request.authority, view)
+    def _inside(self, opened: Open, request: Request) -> tuple[Named, Origin, bytes]:
+        named = on_inner_request(opened, request.scheme, request.authority, self.workings.view(self.client))
         if named.effect is Effect.REFUSE:
             raise HeadError(403, "reserved", named.decision.why)
+        if named.effect is Effect.TUNNEL:  # bypassed since: served, and the client's next connection is tunnelled
+            self._outlived = True
+            named = replace(named, effect=Effect.OPEN)
         assert request.authority is not None
-        origin = Origin(True, name.text, port, self.place.guarded)
-        return named, origin, host_value(Authority(name, request.authority.port), "https")
+        origin = Origin(True, named.host.text, opened.port, opened.name.guarded)
+        return named, origin, host_value(Authority(named.host, request.authority.port), "https")
 
     def _plain(self, request: Request) -> tuple[Named, Origin, bytes]:
         explicit = self.place.way is Way.EXPLICIT
@@ -254,7 +257,9 @@ class Session:
         return self.link.congested
 
     def may_keep_alive(self, exchange: Exchange) -> bool:
-        return exchange.request.keep_alive and exchange.upload_done and not self.link.eof and not self.workings.draining
+        if self._outlived or self.workings.draining or self.link.eof:
+            return False
+        return exchange.request.keep_alive and exchange.upload_done
 
     def on_attached(self) -> None:
         self.link.resume()
@@ -310,13 +315,15 @@ class Session:
         self._end()
 
     async def on_dial_error(self, exchange: Exchange, error: DialError) -> None:
-        fault = await describe(error, exchange.named.host, self.place.port)
+        port = self.place.opened.port if self.place.opened else 0
+        fault = await describe(error, exchange.named.host, port)
         if not exchange.over:
             self.on_exchange_failed(exchange, fault.status, fault.reason, fault.why, fault.details)
 
     def take_pinned(self, origin: Origin) -> OriginLink | None:
         link, self._pinned = self._pinned, None
-        if link is not None and (link.origin != origin or link.link.closed):
+        stale = link is not None and link.trust != self.workings.upstreams.trust
+        if link is not None and (stale or link.origin != origin or link.link.closed):
             link.close()
             return None
         return link
@@ -407,10 +414,13 @@ class Session:
 
     def _close(self) -> None:
         self.link.close()
+        self._unpin()
+        self.workings.gone(self, self.client)
+
+    def _unpin(self) -> None:
         if self._pinned is not None:
             self._pinned.close()
             self._pinned = None
-        self.workings.gone(self, self.client)
 
     # The register's side
 
@@ -426,8 +436,8 @@ class Session:
             # The last answer is still on its way to a slow reader: one idle time more, then it is cut.
             self._extended, self._deadline = True, now + self.workings.limits.response_idle_s
         elif exchange is not None and exchange.response is None:
+            slow = not exchange.upload_done and not exchange.origin_congested
             exchange.abandon()
-            slow = not exchange.upload_done
             self.on_exchange_failed(exchange, 408 if slow else 504, "timeout", "nothing came for too long")
         elif exchange is not None:
             self._end_exchange(exchange, "timeout")
@@ -453,12 +463,16 @@ class Session:
         return slow
 
     def recheck(self) -> None:
-        exchange = self.exchange
+        view, exchange, opened = self.workings.view(self.client), self.exchange, self.place.opened
         if exchange is not None and self.relaying:
-            effect = self.workings.view(self.client).decide(exchange.named.host).effect
-            if effect in (Effect.BLOCK_PAGE, Effect.REFUSE):
+            named = now_decided(opened, view) if opened else view.decide(exchange.named.host)
+            if named.effect in (Effect.BLOCK_PAGE, Effect.REFUSE):
                 self._end_exchange(exchange, "policy-change")
                 self._close()
+        elif opened is not None and now_decided(opened, view).effect is Effect.TUNNEL:
+            self._outlived = True
+            if self.idle and not self._buffer:
+                self._end()
 
     def abort(self) -> None:
         if self.exchange is not None:

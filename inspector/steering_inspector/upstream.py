@@ -60,9 +60,10 @@ class OriginLink:
     """A connection to an origin and who is using it.  reused: it has answered before.
 
     pinned: its origin or client authenticated the connection (NTLM, Negotiate): it serves one client only.
+    trust: the revision of trust under which it was verified.
     """
 
-    __slots__ = ("_secured", "asker", "idle_since", "link", "origin", "pinned", "pool", "reused")
+    __slots__ = ("_secured", "asker", "idle_since", "link", "origin", "pinned", "pool", "reused", "trust")
 
     def __init__(self, pool: "Upstreams", origin: Origin, sock: socket) -> None:
         self.pool = pool
@@ -71,6 +72,7 @@ class OriginLink:
         self.asker: Asker | None = None
         self.reused = False
         self.pinned = False
+        self.trust = pool.trust
         self.idle_since = 0.0
         self._secured: asyncio.Future[None] | None = None
 
@@ -118,7 +120,11 @@ class OriginLink:
 
 
 class Upstreams:
-    """The pool.  ``take`` is synchronous and may find nothing; ``dial`` makes a new connection."""
+    """The pool.  ``take`` is synchronous and may find nothing; ``dial`` makes a new connection.
+
+    trust: counts the changes of what origins are verified by.  A resumed handshake verifies nothing, so sessions and
+    warm connections of another revision are not used.
+    """
 
     def __init__(
         self,
@@ -132,6 +138,7 @@ class Upstreams:
         self.limits = limits
         self.loop = loop
         self.context = context
+        self.trust = 0
         self._resolve = resolve
         self._guard = guard
         self._idle: OrderedDict[Origin, list[OriginLink]] = OrderedDict()
@@ -142,6 +149,15 @@ class Upstreams:
     @property
     def counts(self) -> dict[str, int]:
         return {"origin_connections": len(self._open), "origin_idle": self._idle_count}
+
+    def replace_trust(self, context: ssl.SSLContext) -> None:
+        """Verify origins by ``context`` from now on; what the old one verified is not used for another request."""
+        self.context = context
+        self.trust += 1
+        self._sessions.clear()
+        for idle in list(self._idle.values()):
+            for link in list(idle):
+                link.close()
 
     def take(self, origin: Origin, *, repeatable: bool) -> OriginLink | None:
         """A warm connection.  What may not be repeated gets only one that was used a moment ago: an origin that
@@ -162,8 +178,9 @@ class Upstreams:
     def give_back(self, used: OriginLink) -> None:
         """The exchange is complete and the connection can serve another."""
         used.asker = None
-        self._remember_session(used)
-        if used.link.closed or used.link.eof or used.link.unsent:
+        if used.trust == self.trust:
+            self._remember_session(used)
+        if used.link.closed or used.link.eof or used.link.unsent or used.trust != self.trust:
             used.close()
             return
         idle = self._idle.setdefault(used.origin, [])
@@ -211,7 +228,8 @@ class Upstreams:
                         await link.secure(self.context, self._session(origin))
                 except BaseException as exc:
                     link.close()
-                    if isinstance(exc, (ssl.SSLError, OSError)) and not isinstance(exc, TimeoutError):
+                    # ValueError: a name that TLS cannot ask for
+                    if isinstance(exc, (OSError, ValueError)) and not isinstance(exc, TimeoutError):
                         self._sessions.pop(origin, None)
                         fault = fault_of(exc)
                         raise DialError(fault.reason, fault.text, exc, address) from exc

@@ -1,11 +1,12 @@
 """Every stage of a connection as plain calls: what was shown -> what is to be done."""
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
-from steering.policy import Host, parse_host
+from steering.policy import Effect, Host, parse_host
 from steering_inspector.conversation import (
     Hello,
     NoHello,
@@ -15,6 +16,7 @@ from steering_inspector.conversation import (
     Refuse,
     Tunnel,
     View,
+    now_decided,
     on_connect,
     on_hello,
     on_inner_request,
@@ -32,6 +34,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "half strict", "action": "inspect", "domains": ["half.example"], "programs": ["unsafe"]},
     {"name": "banned", "action": "block", "domains": ["banned.example"], "addresses": ["198.51.100.9"]},
     {"name": "net", "addresses": ["198.51.100.0/28"]},
+    {"name": "watched", "action": "inspect", "addresses": ["192.0.2.77"]},
 ]
 POLICY = policy_of(RULES)
 
@@ -90,6 +93,7 @@ H2 = ("h2",)
         ("203.0.113.5:443", "a.example", {}, ("open", "a.example")),
         ("198.51.100.1:443", "a.example", {}, ("open", "a.example")),
         ("198.51.100.9:443", "pinned.example", {}, ("page", "pinned.example", "blocked")),
+        ("192.0.2.77:443", "pinned.example", {}, ("open", "pinned.example")),
         # Without SNI.
         ("203.0.113.5:443", "", {}, ("open", "203.0.113.5")),
         ("203.0.113.5:443", "203.0.113.5", {}, ("open", "203.0.113.5")),
@@ -176,16 +180,61 @@ def test_plain_requests(authority: str, expected: str) -> None:
     assert (step.reason if isinstance(step, Refuse) else step.effect.value) == expected
 
 
+def opened(connect: str, sni: str) -> Open:
+    """An opened connection, as the hello left it."""
+    there = view()
+    peek = on_connect(parse_authority(connect), there)
+    assert isinstance(peek, Peek)
+    step = on_hello(Hello(sni=sni), peek, there)
+    assert isinstance(step, Open)
+    return step
+
+
 def test_requests_inside_name_the_same_host() -> None:
-    name = Host("a.example")
+    inside = opened("a.example:443", "a.example")
     for authority in ("a.example", "A.example.", "a.example:443"):
-        assert on_inner_request(name, 443, "", parse_authority(authority), view()).host == name
+        assert on_inner_request(inside, "", parse_authority(authority), view()).host == Host("a.example")
     for authority, scheme in (("b.example", ""), ("a.example:8443", ""), ("sub.a.example", "https")):
         with pytest.raises(HeadError) as refused:
-            on_inner_request(name, 443, scheme, parse_authority(authority), view())
+            on_inner_request(inside, scheme, parse_authority(authority), view())
         assert refused.value.status == 421
     with pytest.raises(HeadError):
-        on_inner_request(name, 443, "http", parse_authority("a.example"), view())
+        on_inner_request(inside, "http", parse_authority("a.example"), view())
+    with pytest.raises(HeadError):
+        on_inner_request(inside, "", None, view())
+
+
+@pytest.mark.parametrize(
+    ("connect", "sni", "expected"),
+    [
+        ("a.example:443", "a.example", Effect.OPEN),
+        # The name of the CONNECT goes on counting: what it withholds is not given by the SNI alone.
+        ("a.example:443", "pinned.example", Effect.OPEN),
+        ("pinned.example:443", "a.example", Effect.OPEN),
+        ("192.0.2.77:443", "pinned.example", Effect.OPEN),
+    ],
+)
+def test_requests_inside_are_decided_on_every_visible_name(connect: str, sni: str, expected: Effect) -> None:
+    inside = opened(connect, sni)
+    assert on_inner_request(inside, "", parse_authority(sni), view()).effect is expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([], Effect.OPEN),
+        ([{"name": "b", "domains": ["b.example"]}], Effect.OPEN),
+        ([{"name": "both", "domains": ["a.example", "b.example"]}], Effect.TUNNEL),
+        ([{"name": "no", "action": "block", "domains": ["a.example"]}], Effect.BLOCK_PAGE),
+        ([{"name": "no", "action": "block", "domains": ["b.example"]}], Effect.BLOCK_PAGE),
+    ],
+)
+def test_requests_inside_are_decided_by_the_rules_in_force(rules: list[dict[str, Any]], expected: Effect) -> None:
+    inside = opened("a.example:443", "b.example")
+    now = replace(view(), policy=policy_of(rules))
+    named = on_inner_request(inside, "", parse_authority("b.example"), now)
+    assert (named.host, named.effect) == (Host("b.example"), expected)
+    assert now_decided(inside, now) == named
 
 
 def test_a_tunnel_stays_while_all_its_names_are_bypassed() -> None:

@@ -55,38 +55,42 @@ SENT_ON: dict[str, tuple[bytes, Request, bytes]] = {
         b"HTTP/1.1 200 OK\r\nConnection: X-Mine\r\nX-Mine: a\r\nKeep-Alive: b\r\nAlt-Svc: h3\r\nX: c\r\n"
         b"Content-Length: 5\r\n\r\n",
         asked(),
-        b"HTTP/1.1 200 OK\r\nX: c\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: c\r\nContent-Length: 5\r\nVia: 1.1 me\r\n\r\n",
     ),
     "chunked": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n",
         asked(),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nVia: 1.1 me\r\n\r\n",
     ),
     "chunked to HTTP/1.0": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         asked(version=b"1.0"),
-        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nVia: 1.1 me\r\n\r\n",
     ),
     "HEAD": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
         asked(b"HEAD"),
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nVia: 1.1 me\r\n\r\n",
     ),
     "304 with a length": (
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
         asked(),
-        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nVia: 1.1 me\r\n\r\n",
     ),
-    "204 with a length": (b"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", asked(), b"HTTP/1.1 204 No\r\n\r\n"),
+    "204 with a length": (
+        b"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n",
+        asked(),
+        b"HTTP/1.1 204 No\r\nVia: 1.1 me\r\n\r\n",
+    ),
     "bare LF and folding": (
         b"HTTP/1.1 200 OK\nX: a\n b\nContent-Length: 5\n\n",
         asked(),
-        b"HTTP/1.1 200 OK\r\nX: a b\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a b\r\nContent-Length: 5\r\nVia: 1.1 me\r\n\r\n",
     ),
     "a phrase of odd bytes": (
         b"HTTP/1.1 200 \xc3\xa4b\r\nContent-Length: 0\r\n\r\n",
         asked(),
-        b"HTTP/1.1 200 b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 b\r\nContent-Length: 0\r\nVia: 1.1 me\r\n\r\n",
     ),
 }
 
@@ -94,12 +98,12 @@ SENT_ON: dict[str, tuple[bytes, Request, bytes]] = {
 @pytest.mark.parametrize("name", SENT_ON)
 def test_what_is_sent_on(name: str) -> None:
     head, request, expected = SENT_ON[name]
-    assert render_response(check(head, request), request, keep_alive=True) == expected
+    assert render_response(check(head, request), request, "me", keep_alive=True) == expected
 
 
 def test_a_close_is_announced() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
-    assert b"Connection: close\r\n" in render_response(check(head), asked(), keep_alive=False)
+    assert b"Connection: close\r\n" in render_response(check(head), asked(), "me", keep_alive=False)
 
 
 @pytest.mark.parametrize(
@@ -128,5 +132,5 @@ def test_any_head_is_refused_or_becomes_an_unambiguous_one(lines: list[bytes]) -
         response = check(b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"", b""]))
     except HeadError:
         return
-    again = check(render_response(response, asked(), keep_alive=True))
+    again = check(render_response(response, asked(), "me", keep_alive=True))
     assert (again.status, type(again.body), again.length) == (200, type(response.body), response.length)

@@ -255,6 +255,50 @@ async def test_tunnels_that_are_no_longer_bypassed_are_closed() -> None:
         assert line.reason == "policy-change"
 
 
+async def test_kept_alive_requests_are_decided_by_the_new_rules() -> None:
+    async with running() as rig:
+        wire = await rig.open("www.example")
+        assert (await wire.get("www.example", "/hello"))[0] == 200
+        rig.live.swap(policy_of([{"name": "no", "action": "block", "domains": ["www.example"]}]))
+        assert (await wire.get("www.example", "/hello"))[0] == 403
+        await wire.close()
+        assert [(line.effect, line.rule) for line in await rig.settled(2)] == [("open", None), ("block", "no")]
+
+
+async def test_an_opened_connection_that_is_now_bypassed_makes_way_for_a_tunnel() -> None:
+    now_bypassed = policy_of([{"name": "spared", "domains": ["www.example"]}])
+    async with running() as rig:
+        idle, busy = await rig.open("www.example"), await rig.open("www.example")
+        assert (await idle.get("www.example", "/hello"))[0] == 200
+        await busy.send(b"POST /echo HTTP/1.1\r\nHost: www.example\r\nContent-Length: 4\r\n\r\nab")
+        await until(lambda: len(rig.origin.heads) == 2)
+        rig.live.swap(now_bypassed)
+        assert await idle.at_end() == b""
+        await busy.send(b"cd")
+        status, head, body = await busy.answer()
+        assert (status, body) == (200, b"abcd") and b"Connection: close" in head
+        for wire in (idle, busy):
+            await wire.close()
+        again = await rig.open("www.example")
+        assert await issuer(again) == "test origins"
+        await again.close()
+        assert [(line.effect, line.rule) for line in await rig.settled(3)][-1] == ("tunnel", "spared")
+
+
+async def test_a_blocked_name_of_a_connect_is_not_reached_by_another_sni() -> None:
+    async with running() as rig:
+        wire = await rig.open("pinned.example", connect="www.example")
+        assert (await wire.get("pinned.example", "/hello"))[0] == 200
+        rig.live.swap(policy_of([*RULES, {"name": "no", "action": "block", "domains": ["www.example"]}]))
+        assert (await wire.get("pinned.example", "/hello"))[0] == 403
+        await wire.close()
+        lines = await rig.settled(2)
+        assert [(line.host, line.effect, line.rule) for line in lines] == [
+            ("pinned.example", "open", None),
+            ("pinned.example", "block", "no"),
+        ]
+
+
 async def test_without_a_ca_only_bypasses_pass() -> None:
     async with running(can_open=False) as rig:
         wire = await rig.open("pinned.example")
@@ -305,7 +349,7 @@ async def test_clients_are_capped_at_the_limit() -> None:
         assert (await first.get("www.example", f"http://www.example:{rig.plain.port}/hello"))[0] == 200
         assert (await second.get("www.example", f"http://www.example:{rig.plain.port}/hello"))[0] == 200
         third = await rig.connect()
-        assert await third.at_end() == b""
+        assert (await third.at_end()).startswith(b"HTTP/1.1 503 ")
         await first.close()
         await until(lambda: rig.inspector.counters()["connections"] < 2)
         fourth = await rig.connect()

@@ -24,7 +24,7 @@ CONVERSATIONS: dict[str, bytes] = {
     "no host": b"GET / HTTP/1.1\r\n\r\n",
 }
 # Written by each in its own way; aiohttp adds a Content-Type where the origin gave none.
-OWN = (b"content-type", b"connection", b"content-length", b"transfer-encoding", b"date", b"server")
+OWN = (b"content-type", b"connection", b"content-length", b"transfer-encoding", b"date", b"server", b"via")
 
 
 async def outcome(port: int, origin_port: int, wire_bytes: bytes) -> tuple[int, list[bytes], bytes]:
