@@ -11,7 +11,7 @@ from steering.policy.errors import HostError, PolicyError, SourceError
 from steering.policy.facts import UNSEEN, Fact, Flow, Program
 from steering.policy.hosts import Address, Host, parse_host
 from steering.policy.points import Effect, Point
-from steering.policy.programs import parse_program
+from steering.policy.programs import parse_program, split_system
 
 PacReturn = Callable[[Host, Effect], str]
 
@@ -131,12 +131,13 @@ def _address(text: str) -> Address:
 
 
 def program_named(text: str) -> Program:
-    """A program by name, by ``windows:``, ``macos:`` or ``linux:`` and a name, or by its path."""
+    """A program by name or by its path, either behind ``windows:``, ``macos:`` or ``linux:`` or not."""
     if "/" in text or "\\" in text:
-        name = text.strip().replace("\\", "/").rpartition("/")[2]
+        system, path = split_system(text.strip())
+        name = path.replace("\\", "/").rpartition("/")[2]
         if not name:
             raise PolicyError(f"{text!r} is a folder, not a program")
-        return Program(system=None, names=(name,), path=text.strip())
+        return Program(system=system, names=(name,), path=path)
     entry = parse_program(text)
     if entry.family or entry.name is None:
         raise PolicyError(f"{text!r}: name one program, without '*'")

@@ -1,7 +1,8 @@
 """A rule's ``programs``: which running programs an entry stands for.
 
-Names are exact, but for a trailing ``.*`` that takes a bundle family.  A name alone is a convenience and no
-security boundary: anybody can rename a file.  The further conditions (path, owner, hash, signer) are.
+Names are exact, but for a trailing ``.*`` that takes a bundle family: what is below the name, not the name itself,
+as ``*.`` before a domain.  A name alone is a convenience and no security boundary: anybody can rename a file.  The
+further conditions (path, owner, hash, signer) are.
 """
 
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class ProgramEntry:
         wanted = self.name if exact else self.name.casefold()
         for name in program.names:
             have = name if exact else name.casefold()
-            if have == wanted or (self.family and have.startswith(wanted + ".")):
+            if have.startswith(wanted + ".") if self.family else have == wanted:
                 return True
         return False
 
@@ -98,14 +99,18 @@ def _segments(path: list[str], glob: list[str]) -> bool:
     return reached[-1]
 
 
+def split_system(text: str) -> tuple[System | None, str]:
+    """``linux:zoom`` as its system and the rest; None where no system's name stands in front."""
+    head, colon, rest = text.partition(":")
+    system = _PREFIXES.get(head.lower()) if colon else None
+    return (system, rest.strip()) if system else (None, text)
+
+
 def parse_program(text: str) -> ProgramEntry:
     """Parse a program given as a string.  Raises ProgramError."""
-    entry = text.strip()
-    head, colon, rest = entry.partition(":")
-    system = _PREFIXES.get(head.lower()) if colon else None
-    if colon and system is None:
+    system, name = split_system(text.strip())
+    if ":" in name and system is None:
         raise ProgramError(f"{text!r}: before ':' stands one of {', '.join(_PREFIXES)}")
-    name = rest if system else entry
     family = name.endswith(".*")
     if family:
         name = name[:-2]
