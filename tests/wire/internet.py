@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.dns.upstream import Records, UpstreamServer
-from tests.inspector.origin import Origin, Reply, TestCa, digest, echo, fixed, origin_ca, show_head, whole
+from tests.inspector.origin import Head, Origin, Reply, TestCa, digest, origin_ca, whole
 
 ADDRESS = "192.0.2.10"
 NOBODY = "192.0.2.11"  # an address of this machine where nothing listens
@@ -23,7 +23,7 @@ ADDRESSES = tuple(f"{address}/32" for address in (ADDRESS, NOBODY, GATEWAY))
 # What each name's certificate is.  A name that is not here has a good one.
 EXPIRED, WRONG_NAME, STRANGER = "expired.example", "wrong-name.example", "stranger.example"
 
-_HOME = b"<!doctype html><title>origin</title><p>This is the origin.</p>"
+HOME = b"<!doctype html><title>origin</title><p>This is the origin.</p>"
 
 RECORDS: Records = {
     **{
@@ -72,22 +72,30 @@ def _by_sni() -> ssl.SSLContext:
     return context
 
 
+def _answering(answer: bytes) -> Reply:
+    """Always these bytes; the connection stays open unless the client asks otherwise, as web servers do."""
+
+    async def reply(head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool | None:
+        writer.write(answer)
+        await writer.drain()
+        return head.get("connection").lower() == "close"
+
+    return reply
+
+
 def _replies() -> dict[str, Reply]:
-    html = whole(_HOME, b"Content-Type: text/html\r\n")
     return {
-        "/": fixed(html, close=False),
-        "/echo": echo,
+        "/": _answering(whole(HOME, b"Content-Type: text/html\r\n")),
         "/digest": digest,
-        "/head": show_head,
         # What an ``Origin`` answers for every path that it does not know.
-        "/hello": fixed(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", close=False),
+        "/hello": _answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
     }
 
 
 def offer(origin: Origin, files: Mapping[str, bytes]) -> None:
     """Serve ``files``: path -> body."""
     for path, body in files.items():
-        origin.replies[path] = fixed(whole(body), close=False)
+        origin.replies[path] = _answering(whole(body))
 
 
 def files_below(folder: Path, prefix: str) -> dict[str, bytes]:

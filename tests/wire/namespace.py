@@ -100,13 +100,13 @@ class Namespace:
         within_s: float = 60,
     ) -> Ended:
         """Run a program inside, without this machine's proxy settings, until it ends."""
-        environment = {**unproxied(), **(environment or {})}
+        environment = {**_unproxied(), **(environment or {})}
         return self.run(_execute([str(argument) for argument in arguments], given, folder, environment), within_s)
 
 
-def unproxied() -> dict[str, str]:
+def _unproxied() -> dict[str, str]:
     """This process' environment without what sends programs elsewhere."""
-    return {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and not k.startswith("STEERING_")}
+    return {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
 
 
 def _do(*command: str) -> None:

@@ -29,7 +29,7 @@ class Browser(Protocol):
 def chromium_by_pac(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     folder = tmp_path_factory.mktemp("chromium-pac")
     with world.space.holding(
-        chromium(folder, f"--proxy-pac-url={PAC_URL}", certificates=(world.ca, origin_ca().file))
+        chromium(folder, f"--proxy-pac-url={PAC_URL}", certificates=(world.service.ca, origin_ca().file))
     ) as it:
         yield it
 
@@ -37,7 +37,9 @@ def chromium_by_pac(world: World, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="module")
 def chromium_by_dns(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     folder = tmp_path_factory.mktemp("chromium-dns")
-    with world.space.holding(chromium(folder, "--no-proxy-server", certificates=(world.ca, origin_ca().file))) as it:
+    with world.space.holding(
+        chromium(folder, "--no-proxy-server", certificates=(world.service.ca, origin_ca().file))
+    ) as it:
         yield it
 
 
@@ -45,7 +47,7 @@ def chromium_by_dns(world: World, tmp_path_factory: pytest.TempPathFactory) -> I
 def firefox_by_pac(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
     folder = tmp_path_factory.mktemp("firefox-pac")
     preferences = {"network.proxy.type": 2, "network.proxy.autoconfig_url": PAC_URL}
-    with world.space.holding(firefox(folder, preferences, certificates=(world.ca, origin_ca().file))) as it:
+    with world.space.holding(firefox(folder, preferences, certificates=(world.service.ca, origin_ca().file))) as it:
         yield it
 
 
