@@ -31,11 +31,29 @@ from steering.policy.hosts import Address
 # A moment that the time conditions of the worlds lie around: 2027-01-15 08:00:00 UTC.
 AT = 1_800_000_000.0
 
-REGISTRABLE = ("bank.example", "pin.example", "corp.example", "shop.co.uk", "zoom-like.com", "xn--bcher-kva.example")
+REGISTRABLE = (
+    "bank.example",
+    "pin.example",
+    "corp.example",  # an internal zone and the service's own name are below it
+    "shop.co.uk",
+    "zoom-like.com",
+    "xn--bcher-kva.example",
+    "icloud.com",  # canaries are below it
+)
 LABELS = ("a", "b", "api", "api-1", "api-2", "www", "cdn", "cdn-eu", "login", "x_y", "1", "update")
 GLOBS = ("api-*", "*-eu", "c*n", "*1", "u*d*e", "*")
 NETWORKS = ("10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "192.168.7.0/25", "fd00:1::/32", "fd00:1::7")
-SOURCES = ("10.1.2.3", "10.1.2.4", "10.1.3.1", "10.9.9.9", "192.168.7.127", "192.168.7.128", "fd00:1::7", "fd00:2::1")
+SOURCES = (
+    "10.1.2.3",
+    "10.1.2.4",
+    "10.1.3.1",
+    "10.9.9.9",
+    "192.168.7.127",
+    "192.168.7.128",
+    "fd00:1::7",
+    "fd00:2::1",
+    "::ffff:10.1.2.3",  # the same client as a socket for both families shows it
+)
 DESTINATIONS = (
     "203.0.113.0/24",
     "203.0.113.128/25",
@@ -93,10 +111,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """seed: makes it again.  document: the text of rules.json.  flows: with full knowledge."""
+    """seed: makes it again.  at: the instant of asking.  document: the text of rules.json.  flows: full knowledge."""
 
     seed: str
     kind: Kind
+    timed: bool
+    at: float
     document: str
     policy: Policy
     sources: tuple[Address, ...]
@@ -124,7 +144,16 @@ def make_world(seed: str, kind: Kind, flows: int, timed: bool) -> World:
         )
         for _ in range(flows)
     )
-    return World(seed=seed, kind=kind, document=document, policy=policy, sources=sources, flows=made)
+    return World(
+        seed=seed,
+        kind=kind,
+        timed=timed,
+        at=AT + random.choice((-1, 0, 0, 0, 1, 60)) if timed else AT,
+        document=document,
+        policy=policy,
+        sources=sources,
+        flows=made,
+    )
 
 
 def _rule(random: Random, index: int, kind: Kind, timed: bool) -> dict[str, Any]:
@@ -151,9 +180,11 @@ def _domain(random: Random) -> str:
     name = random.choice(REGISTRABLE)
     for _ in range(random.choice((0, 0, 1, 1, 2))):
         name = f"{random.choice(LABELS)}.{name}"
-    form = random.choice(("", "", "*.", "=", "glob"))
+    form = random.choice(("", "", "*.", "=", "glob", "globs"))
     if form == "glob":
         return random.choice(("", "*.")) + f"{random.choice(GLOBS[:-1])}.{name}"
+    if form == "globs":
+        return random.choice(("*.*", "a.*", "*.api-*", "*-eu.*", "*.*.*")) + f".{name}"
     return form + name
 
 
@@ -211,7 +242,8 @@ def around(name: str, random: Random) -> Iterator[str]:
     yield name[1:] if name[1] not in ".-" else f"y{name}"
 
 
-def describe(world: World, flow: Flow, answers: dict[str, object]) -> str:
+def describe(world: World, flow: object, answers: dict[str, object]) -> str:
     """Everything needed to understand a mismatch, and to make it again."""
-    lines = [f"seed {world.seed!r}, {world.kind.name}", world.document, f"flow {flow}"]
+    made = f"make_world({world.seed!r}, {world.kind}, {len(world.flows)}, {world.timed}), at {world.at}"
+    lines = ["", made, world.document, f"flow {flow}"]
     return "\n".join([*lines, *(f"  {point}: {answer}" for point, answer in answers.items())])
