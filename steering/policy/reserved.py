@@ -4,6 +4,7 @@ RESERVED is the whole table: nothing else is exempt anywhere.  ``ReservedSetting
 configuration names (internal zones and networks, the service's own names).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -41,6 +42,10 @@ class Reserved:
             Point.INSPECTOR: self.inspector,
             Point.ENDPOINT: self.endpoint,
         }[point]
+
+    def __reduce__(self) -> tuple[Callable[[str], "Reserved"], tuple[str]]:
+        """Entries are told apart by identity, also in a worker that was sent a policy."""
+        return entry, (self.key,)
 
 
 def _local(
@@ -147,6 +152,12 @@ RESERVED: tuple[Reserved, ...] = (
     PROBE,
 )
 
+
+def entry(key: str) -> Reserved:
+    """The entry of that key.  Raises KeyError."""
+    return {reserved.key: reserved for reserved in RESERVED}[key]
+
+
 DEFAULT_INTERNAL_NETWORKS: tuple[Network, ...] = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 )
@@ -164,9 +175,9 @@ class ReservedSettings:
 def reserved_names(settings: ReservedSettings) -> dict[str, tuple[Reserved, bool]]:
     """Name -> (entry, whether it stands for its subdomains too).  The service's own names win over the table."""
     table: dict[str, tuple[Reserved, bool]] = {}
-    for entry in RESERVED:
-        for name in entry.names:
-            table[name.removeprefix("=")] = (entry, not name.startswith("="))
+    for reserved in RESERVED:
+        for name in reserved.names:
+            table[name.removeprefix("=")] = (reserved, not name.startswith("="))
     for zone in settings.internal_zones:
         table[zone] = (INTERNAL, True)
     for name in settings.own_names:
@@ -178,9 +189,9 @@ def reserved_names(settings: ReservedSettings) -> dict[str, tuple[Reserved, bool
 def reserved_address(address: Address, settings: ReservedSettings) -> Reserved | None:
     """The entry that holds an address literal.  An IPv4-mapped address is the IPv4 address it carries."""
     bare = getattr(address, "ipv4_mapped", None) or address
-    for entry in RESERVED:
-        if any(bare in network for network in entry.networks):
-            return entry
+    for reserved in RESERVED:
+        if any(bare in network for network in reserved.networks):
+            return reserved
     if any(bare in network for network in settings.internal_networks):
         return INTERNAL
     return None
