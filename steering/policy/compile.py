@@ -262,8 +262,8 @@ def _from(source: Source, flow: Flow) -> Ternary:
         case UserSource():
             return _is_user(frozenset((source.name,)), flow.user)
         case GroupSource():
-            if source.name in flow.groups:
-                return True
+            if source.name in flow.groups and (source.networks or source.users):
+                return True  # an empty group matches nothing, whoever claims to belong to it
             in_networks = any_of(_in_network(network, flow.source) for network in source.networks)
             return any_of((in_networks, _is_user(source.users, flow.user)))
         case network:

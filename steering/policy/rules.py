@@ -165,8 +165,8 @@ def _read_groups(model: RulesModel, reader: _Reader) -> dict[str, GroupSource]:
     groups = {}
     for name, group in model.groups.items():
         networks = reader.each(("groups", name, "networks"), group.networks, parse_network)
-        users = frozenset(user.strip().casefold() for user in group.users)
-        groups[name] = GroupSource(name, tuple(networks), users)  # type: ignore[arg-type]  # what parse_network gives
+        users = reader.each(("groups", name, "users"), group.users, _user_name)
+        groups[name] = GroupSource(name, tuple(networks), frozenset(users))  # type: ignore[arg-type]  # parsed
     return groups
 
 
@@ -201,10 +201,15 @@ def _parse_source(text: str, groups: Mapping[str, GroupSource]) -> Source:
             raise SourceError(f"there is no group '{name}' under 'groups' ({known})")
         return groups[name]
     if colon and kind == "user":
-        if not name.strip():
-            raise SourceError(f"{text!r} names no user")
-        return UserSource(name.strip().casefold())
+        return UserSource(_user_name(name))
     return parse_network(entry)
+
+
+def _user_name(text: str) -> str:
+    name = text.strip().casefold()
+    if not name:
+        raise SourceError(f"{text!r} names no user")
+    return name
 
 
 def _parse_program(entry: str | ProgramModel) -> ProgramEntry:
@@ -245,13 +250,20 @@ def _too_wide(rule: Rule, model: RuleModel) -> list[Problem]:
     if rule.action is not Action.BYPASS:
         return []
     problems = []
-    if rule.source and rule.any_destination and not rule.programs and _covers_a_family(rule.source):
+    # Of the model, not of the rule: there, an entry that could not be read is missing and would look like none.
+    only_source = not (model.programs or model.domains or model.categories or model.addresses)
+    if only_source and _covers_a_family(rule.source):
         message = f"'{rule.name}' bypasses every address of a family; name a destination, a program or smaller networks"
         problems.append(Problem((*at, "source"), message))
     if _covers_a_family(rule.addresses):
         problems.append(Problem((*at, "addresses"), "a bypass cannot cover every address; name smaller networks"))
     for i, domain in enumerate(rule.domains):
-        if domain.reach is not Reach.EXACT and (is_icann_suffix(domain.name) or holds_icann_suffix(domain.name)):
+        if domain.reach is Reach.EXACT:
+            # '=gov.uk' is one site and has one owner.  A name without a dot is no site at all.
+            if "." not in domain.name:
+                message = f"'{domain}' is a name without a dot, which clients complete: no rule ever gets to see it"
+                problems.append(Problem((*at, "domains", i), message))
+        elif is_icann_suffix(domain.name) or holds_icann_suffix(domain.name):
             message = f"'{domain}' would bypass names of unknown owners: '{domain.name}' is, or holds, a public suffix"
             problems.append(Problem((*at, "domains", i), message))
     return problems

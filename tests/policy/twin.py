@@ -100,7 +100,7 @@ def source(rule: Rule, flow: Flow) -> tuple[str, set[Fact]]:
         if isinstance(entry, UserSource):
             parts.append((user_in({entry.name}, flow), Fact.USER))
         elif isinstance(entry, GroupSource):
-            if entry.name in flow.groups:
+            if entry.name in flow.groups and (entry.networks or entry.users):
                 parts.append((YES, Fact.SOURCE))
             if entry.networks:
                 parts.append((address_in(entry.networks, flow), Fact.SOURCE))
