@@ -13,7 +13,7 @@ from steering.policy.lint_covered import covered, overlapping
 from steering.policy.lint_shared import INTERPRETERS, shared_suffix
 from steering.policy.model import Action
 from steering.policy.programs import ProgramEntry
-from steering.policy.reserved import ReservedSettings, reserved_address, reserved_names
+from steering.policy.reserved import SINGLE_LABEL, ReservedSettings, reserved_address, reserved_names
 from steering.policy.rules import GroupSource, Rule, RuleSet, UserSource
 from steering.policy.suffixes import has_known_tld
 
@@ -107,6 +107,9 @@ def _reserved(rule_set: RuleSet, context: LintContext) -> Iterator[Finding]:
     names = reserved_names(context.settings)
     for rule in rule_set.rules:
         for i, domain in enumerate(rule.domains):
+            if domain.reach is Reach.EXACT and "." not in domain.name and domain.name not in names:
+                message = f"'{domain}' never comes to the rules: {SINGLE_LABEL.why}"
+                yield warning("reserved", message, rule, "domains", i)
             for name in _and_above(domain.name):
                 entry, subdomains = names.get(name, (None, False))
                 if entry and (subdomains or (name == domain.name and domain.reach is Reach.EXACT)):
@@ -127,6 +130,9 @@ def _programs(rule_set: RuleSet, _: LintContext) -> Iterator[Finding]:
                 message = f"'{entry}' runs other people's programs: every one of them would be bypassed"
                 advice = 'add a second condition: {"name": ..., "path": ...}, a signer or a hash'
                 yield warning("interpreter", message, rule, "programs", i, advice=advice)
+            if rule.action is Action.BYPASS and entry.family and "." not in str(entry.name):
+                message = f"'{entry}' takes the programs of many makers: every one of them would be bypassed"
+                yield warning("wide-family", message, rule, "programs", i, advice="name a maker's: com.example.*")
             if entry.name and _on_linux(entry) and len(entry.name) >= COMM_LENGTH:
                 message = (
                     f"'{entry.name}' has {len(entry.name)} characters; ps and top show {COMM_LENGTH} of a name, "

@@ -1,6 +1,6 @@
 """Names and programs that are not one owner's: a bypass of them is wider than it looks."""
 
-from steering.policy.suffixes import private_suffix
+from steering.policy.suffixes import holds_private_suffix, private_suffix
 
 # Zones in which any customer of a provider gets a name.  The private part of the public suffix list knows many;
 # these are the ones that it lacks or that stand above its entries.
@@ -101,6 +101,6 @@ def shared_suffix(name: str) -> str | None:
     """Why names below ``name`` belong to many owners, or None where they do not."""
     if name in SHARED_ZONES:
         return f"'{name}' is {SHARED_ZONES[name]}"
-    if private_suffix(name):
+    if private_suffix(name) or holds_private_suffix(name):
         return f"below '{name}' a provider's customers get names of their own"
     return None

@@ -30,11 +30,16 @@ def is_icann_suffix(name: str) -> bool:
 
 
 @cache
-def _above_icann() -> frozenset[str]:
-    """Names that are no suffix themselves, but hold some: ``telemark.no`` holds the suffix ``bø.telemark.no``."""
-    above: set[str] = set()
+def _listed() -> tuple[str, str]:
+    """The list's ICANN part and its private part."""
     text = files("publicsuffixlist").joinpath("public_suffix_list.dat").read_text("utf-8")
-    listed = text.partition("===END ICANN DOMAINS===")[0]
+    icann, _, private = text.partition("===END ICANN DOMAINS===")
+    return icann, private
+
+
+def _above(listed: str) -> frozenset[str]:
+    """Names that are no ICANN suffix themselves, but hold a listed one."""
+    above: set[str] = set()
     for line in listed.splitlines():
         suffix = line.strip()
         if not suffix or suffix.startswith(("//", "!")):
@@ -46,9 +51,24 @@ def _above_icann() -> frozenset[str]:
     return frozenset(name for name in above if not is_icann_suffix(name))
 
 
+@cache
+def _above_icann() -> frozenset[str]:
+    return _above(_listed()[0])
+
+
+@cache
+def _above_private() -> frozenset[str]:
+    return _above(_listed()[1])
+
+
 def holds_icann_suffix(name: str) -> bool:
-    """Whether the public registers names below names below ``name``, as ``is_icann_suffix`` one level up."""
+    """Whether ``name`` is no suffix, but holds some: ``telemark.no`` holds the suffix ``bø.telemark.no``."""
     return name in _above_icann()
+
+
+def holds_private_suffix(name: str) -> bool:
+    """Whether names below ``name`` are private suffixes: ``amazonaws.com`` holds ``s3.amazonaws.com``."""
+    return name in _above_private()
 
 
 def registrable(name: str) -> str | None:
