@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from steering_dns import Forwarder, parse_upstream
+from steering_dns import Forwarder, Limits, parse_upstream
+from steering_dns.exchange import ExchangeError, exchange_with
 from steering_dns.forwarder import UNWELL_S, ForwardError
 from tests.dns.upstream import UpstreamServer
 from tests.dns.world import RECORDS, free_port, world
@@ -55,3 +56,25 @@ async def test_a_loop_through_another_resolver_is_found() -> None:
             await eventually(lambda: outer.server.counters()["upstream:looped"] == 1)
             assert await outer.answer("pinned.example") == ("SERVFAIL", [])
         assert inner.server.counters()["upstream:looped"] == 0
+
+
+async def test_a_loop_is_found_although_the_first_probe_was_lost() -> None:
+    more: dict[str, Any] = {"loop_token": "0123"}
+    async with UpstreamServer(dict(RECORDS)) as between:
+        between.chaos.rcode, between.chaos.drop = 2, 2
+        limits = Limits(probe_again_s=0.05)
+        async with world(upstreams=(parse_upstream(f"udp://127.0.0.1:{between.port}"),), limits=limits, **more) as w:
+            await eventually(lambda: w.server.counters()["upstream:failed"] >= 1)
+            assert w.server.counters()["upstream:looped"] == 0
+            between.records["0123.steering-loop-probe.example.", "TXT"] = ["loop"]
+            between.chaos.rcode = None
+            await eventually(lambda: w.server.counters()["upstream:looped"] == 1)
+
+
+async def test_only_upstreams_over_tls_need_trust() -> None:
+    async with UpstreamServer(dict(RECORDS)) as upstream:
+        forwarder = Forwarder()
+        await forwarder.ask((parse_upstream(f"tcp://127.0.0.1:{upstream.port}"),), NAME, 1, 0, within_s=5)
+        forwarder.close()
+    with pytest.raises(ExchangeError, match="needs TLS"):
+        exchange_with(parse_upstream("tls://127.0.0.1"), None)

@@ -10,6 +10,8 @@ import dns.flags
 import dns.message
 import pytest
 
+from steering_dns import parse_upstream
+from tests.dns.upstream import UpstreamServer
 from tests.dns.world import RULES, policy_of, world
 
 NO_ANSWER: list[str] = []
@@ -99,6 +101,18 @@ async def test_private_reverse_names_go_to_the_first_zone_only() -> None:
     async with world(zones={}) as w:
         assert await w.answer("1.0.0.10.in-addr.arpa", "PTR") == ("NXDOMAIN", [])
         assert w.upstream.types_asked("1.0.0.10.in-addr.arpa.") == set()
+
+
+async def test_a_zone_is_asked_of_its_own_servers_and_of_no_other() -> None:
+    async with UpstreamServer({("host.corp.example.", "A"): ["10.1.1.1"]}) as inner:
+        async with world(zone=(parse_upstream(f"udp://127.0.0.1:{inner.port}"),)) as w:
+            assert await w.answer("host.corp.example") == ("NOERROR", ["A 10.1.1.1"])
+            assert await w.answer("nothing.corp.example") == ("NXDOMAIN", [])
+            assert await w.answer("nothing.corp.example", "MX") == ("NXDOMAIN", [])
+            assert [name for name, _ in w.upstream.asked if name.endswith("corp.example.")] == []
+            inner.chaos.rcode = 2
+            assert await w.answer("other.corp.example") == ("SERVFAIL", [])
+            assert w.upstream.types_asked("other.corp.example.") == set()
 
 
 async def test_flags_and_extended_errors() -> None:
@@ -272,3 +286,32 @@ async def test_the_query_log_is_a_setting() -> None:
     async with world() as w:
         await w.ask("pinned.example")
         assert w.lines == []
+
+
+async def test_counters_tell_rules_and_what_was_done() -> None:
+    async with world() as w:
+        for name in ("pinned.example", "steered.example", "steered.example", "bad.pinned.example", "mask.icloud.com"):
+            await w.ask(name)
+        await w.ask("steered.example", "MX")
+        await w.ask("steered.example", source="127.0.0.2")
+        found = {key: n for key, n in w.server.counters().items() if n and not key.startswith(("cache", "upstream"))}
+        assert found == {
+            "real:pinned": 1,
+            "inspector:default": 3,
+            "block:blocked": 1,
+            "nxdomain:canary": 1,
+            "real:type": 1,
+        }
+
+
+async def test_the_query_log_tells_rule_why_and_what_is_pending() -> None:
+    async with world(query_log=True) as w:
+        for question in (("program.example", "A"), ("mask.icloud.com", "A"), ("steered.example", "HTTPS")):
+            await w.ask(*question)
+        await w.ask("bad.pinned.example", tcp=True)
+        assert [(x.client, x.host, x.effect, x.rule, x.pending, x.detail) for x in w.lines] == [
+            ("127.0.0.1", "program.example", "inspector", None, ("program",), "TYPE1"),
+            ("127.0.0.1", "mask.icloud.com", "nxdomain", None, (), "TYPE1"),
+            ("127.0.0.1", "steered.example", "inspector", None, (), "TYPE65"),
+            ("127.0.0.1", "bad.pinned.example", "block", "blocked", (), "TYPE1"),
+        ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from ipaddress import ip_network
 
 import dns.message
 import pytest
@@ -77,3 +78,22 @@ async def test_drain_answers_those_who_wait() -> None:
         await eventually(lambda: ("pinned.example.", "A") in w.upstream.asked)
         await w.server.drain(5)
         assert await asking == ("NOERROR", ["A 203.0.113.10"])
+
+
+@pytest.mark.parametrize(("open_first", "served"), [(1, True), (2, False), (3, False)])
+async def test_strangers_are_refused_in_few_connections_that_are_nobody_elses(open_first: int, served: bool) -> None:
+    limits = Limits(tcp_strangers=2, tcp_connections=1)
+    async with world(allowed=(ip_network("127.0.0.1"),), limits=limits) as w:
+        writers = []
+        for _ in range(open_first):
+            _, writer = await asyncio.open_connection("127.0.0.1", w.port, local_addr=("127.0.0.9", 0))
+            writers.append(writer)
+        await eventually(lambda: w.server.counters()["tcp:connections"] == min(open_first, 2))
+        try:
+            found = await w.answer("steered.example", tcp=True, source="127.0.0.9")
+        except (EOFError, OSError):
+            found = ("", [])
+        assert found == (("REFUSED", []) if served else ("", []))
+        assert await w.answer("steered.example", tcp=True) == ("NOERROR", ["A 192.0.2.1"])
+        for writer in writers:
+            writer.close()

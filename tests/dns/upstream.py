@@ -21,15 +21,23 @@ SOA_TEXT = "ns.test. admin.test. 1 3600 600 86400 60"
 
 @dataclass
 class Chaos:
-    """Each switch for the next so many replies (-1: all)."""
+    """Each switch for the next so many replies (-1: all).
+
+    cut: TC by every transport.  no_edns: FORMERR to questions with EDNS.  mute: so many connections get no answer.
+    forgeries: so many replies with other ids come before each true one by UDP.
+    """
 
     drop: int = 0
+    cut: int = 0
+    no_edns: int = 0
+    mute: int = 0
     wrong_id: int = 0
     wrong_question: int = 0
     truncate: int = 0
     lower_case: int = 0
     garbage: int = 0
     rcode: int | None = None
+    forgeries: int = 0
     delay_s: float = 0.0
 
     def take(self, switch: str) -> bool:
@@ -45,7 +53,9 @@ class UpstreamServer:
     ttl_s: int = 3600
     chaos: Chaos = field(default_factory=Chaos)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    clients: list[tuple[str, int]] = field(default_factory=list)  # by UDP
     by_tcp: int = 0
+    connections: int = 0
     port: int = 0
 
     async def __aenter__(self) -> "UpstreamServer":
@@ -54,7 +64,7 @@ class UpstreamServer:
         udp.bind(("127.0.0.1", free_port_both()))
         self.port = udp.getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
-        self._tcp = await asyncio.start_server(self._stream, "127.0.0.1", self.port)
+        self._tcp = await asyncio.start_server(self.stream, "127.0.0.1", self.port)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -71,13 +81,15 @@ class UpstreamServer:
         self.asked.append((name, rtype))
         if self.chaos.take("drop"):
             return None
+        if query.edns >= 0 and self.chaos.take("no_edns"):
+            return packet[:2] + b"\x81\x81" + packet[4:6] + bytes(6) + packet[12:-11]
         response = dns.message.make_response(query, recursion_available=True)
         response.flags |= dns.flags.AD
         if self.chaos.rcode is not None:
             response.set_rcode(dns.rcode.Rcode(self.chaos.rcode))
         else:
             self._fill(response, question.name, rtype)
-        if udp and self.chaos.take("truncate"):
+        if self.chaos.take("cut") or (udp and self.chaos.take("truncate")):
             response.answer.clear()
             response.flags |= dns.flags.TC
         wire = response.to_wire(max_size=65535)
@@ -109,8 +121,13 @@ class UpstreamServer:
             response.set_rcode(dns.rcode.NXDOMAIN)
         response.authority.append(dns.rrset.from_text(".", self.ttl_s, "IN", "SOA", SOA_TEXT))
 
-    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one TCP or TLS connection."""
+        self.connections += 1
         try:
+            if self.chaos.take("mute"):
+                await reader.read()
+                return
             while True:
                 length = int.from_bytes(await reader.readexactly(2), "big")
                 self.by_tcp += 1
@@ -132,7 +149,10 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         delay_s = self._server.chaos.delay_s
+        self._server.clients.append(addr)
         reply = self._server.reply(data, udp=True)
+        for i in range(self._server.chaos.forgeries):
+            self._send(bytes((data[0] ^ i + 1,)) + (reply or b"")[1:-4] + b"\6\6\6\6", addr)
         if reply is not None:
             asyncio.get_running_loop().call_later(delay_s, self._send, reply, addr)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -105,13 +106,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(*, rules: list[dict[str, Any]] | None = None, dead: int = 0, **more: Any) -> AsyncIterator[World]:
-    """``dead``: so many upstreams that do not exist come first."""
+async def world(
+    *, rules: list[dict[str, Any]] | None = None, dead: int = 0, trust: ssl.SSLContext | None = None, **more: Any
+) -> AsyncIterator[World]:
+    """``dead``: so many upstreams that do not exist come first.  trust: for upstreams over TLS."""
     async with UpstreamServer(dict(RECORDS)) as upstream:
         live_upstream = parse_upstream(f"udp://127.0.0.1:{upstream.port}")
         first = tuple(parse_upstream(f"udp://127.0.0.1:{free_port()}") for _ in range(dead))
         more.setdefault("upstreams", (*first, live_upstream))
-        clock, lines, forwarder = Clock(), [], Forwarder()  # type: tuple[Clock, list[Access], Forwarder]
+        clock, lines, forwarder = Clock(), [], Forwarder(trust)  # type: tuple[Clock, list[Access], Forwarder]
         live = Live(policy_of(RULES if rules is None else rules))
         server = DnsServer(settings_for(**more), live, lines.append, forwarder, clock)
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
