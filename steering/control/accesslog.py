@@ -13,10 +13,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from steering.control.logs import logger
 from steering.policy.access import Access
 
 MAX_QUEUED = 20_000
-MAX_LINE_BYTES = 4000  # below PIPE_BUF: lines of several processes do not mix
+MAX_LINE_BYTES = 4000
+_MAX_WRITE_BYTES = 4096  # PIPE_BUF: what several processes write to one pipe does not mix
 _FLUSH_S = 0.05
 
 Format = Callable[[Access], str]
@@ -29,15 +31,15 @@ def as_json(line: Access) -> str:
             "time": datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds"),
             "point": line.point.value,
             "client": line.client,
-            "user": line.user,
-            "program": line.program,
-            "host": line.host[:300],
+            "user": _cut(line.user, 200),
+            "program": _cut(line.program, 200),
+            "host": _cut(line.host, 600),
             "action": line.effect,
-            "rule": line.rule,
-            "why": line.why[:500],
+            "rule": None if line.rule is None else _cut(line.rule, 300),
+            "why": _cut(line.why, 800),
             "pending": list(line.pending),
             "reason": line.reason,
-            "detail": line.detail[:1000],
+            "detail": _cut(line.detail, 1200),
             "status": line.status,
             "sent": line.sent,
             "received": line.received,
@@ -45,6 +47,17 @@ def as_json(line: Access) -> str:
         },
         separators=(",", ":"),
     )
+
+
+def _cut(text: str, bytes_left: int) -> str:
+    """The beginning of ``text`` that takes no more than so many bytes once it is escaped."""
+    if len(text) * 12 <= bytes_left:  # the worst: a pair of surrogates for one character
+        return text
+    for place, character in enumerate(text):
+        bytes_left -= len(json.dumps(character)) - 2
+        if bytes_left < 0:
+            return text[:place]
+    return text
 
 
 def as_text(line: Access) -> str:
@@ -87,6 +100,9 @@ class AccessLog:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="access-log", daemon=True)
         self._descriptor = -1
+        self._torn = False  # the last line was not written to its end
+        self._losing = False
+        self._carried = b""  # a line that had no room in the last write
         if file != "off":
             self._thread.start()
 
@@ -105,27 +121,63 @@ class AccessLog:
             self._thread.join(timeout_s)
 
     def _write_all(self) -> None:
-        while not (self._stop.is_set() and not self._queue):
-            if self._queue:
-                self._write(self._taken())
-            else:
+        while True:
+            lines = self._taken()
+            if not lines:
+                if self._stop.is_set():
+                    return
                 time.sleep(_FLUSH_S)
+                continue
+            written = self._write(lines)
+            if written < len(lines):
+                self.dropped += len(lines) - written
+                time.sleep(_FLUSH_S)  # a full disk stays full for a while
+            self._say(losing=written < len(lines))
 
     def _taken(self) -> list[bytes]:
+        """As many lines as go into one write."""
         lines: list[bytes] = []
-        while self._queue and len(lines) < 200:
-            text = self._form(self._queue.popleft()).encode("utf-8", "backslashreplace")
-            lines.append(text[:MAX_LINE_BYTES] + b"\n")
+        room = _MAX_WRITE_BYTES
+        while line := self._carried or self._formed():
+            self._carried = b""
+            if len(line) > room:
+                self._carried = line
+                break
+            lines.append(line)
+            room -= len(line)
         return lines
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _formed(self) -> bytes:
+        """The next line as bytes, empty where there is none."""
+        while self._queue:
+            try:
+                text = self._form(self._queue.popleft()).encode("utf-8", "backslashreplace")
+            except Exception:  # a line that cannot be written must not end the log
+                self.dropped += 1
+                continue
+            return text[:MAX_LINE_BYTES] + b"\n"
+        return b""
+
+    def _write(self, lines: list[bytes]) -> int:
+        """Write them; how many were, whole."""
+        content = b"\n" * self._torn + b"".join(lines)
         try:
-            descriptor = self._target()
-            for line in lines:
-                os.write(descriptor, line)
+            done = os.write(self._target(), content)
         except OSError:
-            self.dropped += len(lines)
-            time.sleep(_FLUSH_S)  # a full disk stays full for a while
+            return 0
+        if done == len(content):
+            self._torn = False
+            return len(lines)
+        whole = content[:done].count(b"\n") - self._torn
+        self._torn = content[done - 1 : done] != b"\n"
+        return max(whole, 0)
+
+    def _say(self, *, losing: bool) -> None:
+        if losing and not self._losing:
+            logger("access").error("access lines cannot be written and are lost", file=self._file)
+        elif self._losing and not losing:
+            logger("access").warning("access lines are written again", file=self._file, lost=self.dropped)
+        self._losing = losing
 
     def _target(self) -> int:
         if self._file == "-":

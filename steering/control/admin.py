@@ -3,6 +3,7 @@
 Local commands talk to the running service here; nothing of it is reachable over TCP.
 """
 
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,11 +13,12 @@ from typing import Any
 
 from aiohttp import web
 
-from steering.control.errors import ControlError
+from steering.control.errors import ControlError, StateError
 from steering.control.tokens import Tokens
 from steering.policy.errors import PolicyError
 
 Json = dict[str, Any]
+MAX_PATH_BYTES = 107  # sun_path, unix(7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,6 @@ class Offers:
     reload: Callable[[], Awaitable[Json]]
     tokens: Tokens
     groups: Callable[[], list[str]]
-    drain: Callable[[], None]
 
 
 def make_admin(offers: Offers) -> web.Application:
@@ -47,7 +48,9 @@ def make_admin(offers: Offers) -> web.Application:
 
 
 async def serve_admin(app: web.Application, path: Path) -> web.AppRunner:
-    """Serve on ``path``, which must not exist; it is never, not for an instant, open to others."""
+    """Serve on ``path``, which must not exist; it is never, not for an instant, open to others.  Raises StateError."""
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise StateError(f"{path} is too long for a Unix socket ({MAX_PATH_BYTES} bytes): use a shorter --state")
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     before = os.umask(0o177)
@@ -56,6 +59,16 @@ async def serve_admin(app: web.Application, path: Path) -> web.AppRunner:
     finally:
         os.umask(before)
     return runner
+
+
+async def _body(request: web.Request) -> dict[str, object]:
+    try:
+        content = await request.json()
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise web.HTTPBadRequest(text=json.dumps({"error": "send a JSON object"}), content_type="application/json")
+    return content
 
 
 def _plain(ask: Callable[[], Json]) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -67,10 +80,10 @@ def _plain(ask: Callable[[], Json]) -> Callable[[web.Request], Awaitable[web.Res
 
 def _explain(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handler(request: web.Request) -> web.Response:
-        question = {str(k): str(v) for k, v in (await request.json()).items()}
+        question = {name: str(value) for name, value in (await _body(request)).items()}
         try:
             return web.json_response(offers.explain(question, time.time()))
-        except PolicyError as exc:
+        except (PolicyError, ValueError, KeyError) as exc:
             return web.json_response({"error": str(exc)}, status=400)
 
     return handler
@@ -85,7 +98,7 @@ def _reload(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 def _add_token(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handler(request: web.Request) -> web.Response:
-        group = str((await request.json()).get("group", ""))
+        group = str((await _body(request)).get("group", ""))
         if group not in offers.groups():
             known = ", ".join(sorted(offers.groups())) or "none is defined"
             return web.json_response({"error": f"there is no group {group!r} in the rules ({known})"}, status=400)
@@ -99,7 +112,7 @@ def _add_token(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response
 
 def _revoke(offers: Offers) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handler(request: web.Request) -> web.Response:
-        which = str((await request.json()).get("which", ""))
+        which = str((await _body(request)).get("which", ""))
         try:
             return web.json_response({"revoked": offers.tokens.revoke(which)})
         except ControlError as exc:

@@ -1,6 +1,7 @@
 """Asking the running service over its Unix socket."""
 
 import asyncio
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,11 @@ async def _ask(socket: Path, method: str, path: str, body: Mapping[str, object] 
             session.request(method, f"http://steering{path}", json=body) as response,
         ):
             answer: dict[str, Any] = await response.json()
-    except PermissionError as exc:
-        raise ControlError(f"{socket} belongs to somebody else: run this as the service's user") from exc
+    except TimeoutError as exc:
+        raise ControlError(f"the service on {socket} did not answer within {TIMEOUT_S} s") from exc
     except (aiohttp.ClientError, OSError) as exc:
+        if getattr(exc, "errno", None) in (errno.EACCES, errno.EPERM):
+            raise ControlError(f"{socket} belongs to somebody else: run this as the service's user") from exc
         raise NotRunning(
             f"no service answers on {socket}: start it with 'steering serve', or name its --state"
         ) from exc

@@ -12,14 +12,19 @@ from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from steering.control.errors import ConfigError
+from steering.pac.chains import plan_chains
+from steering.pac.errors import PacError
 from steering.policy.errors import PolicyError
 from steering.policy.hosts import normalise_name
 
 PREFIX = "STEERING_"
+# What every container is given about a Kubernetes Service called steering, steering-dns and the like.
+_BY_KUBERNETES = re.compile(r".*_(SERVICE_HOST|(SERVICE_)?PORT(_.*)?)")
 PRIVATE = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 
 
@@ -37,6 +42,21 @@ def _address(text: str) -> str:
     return str(ip_address(text))
 
 
+def _inspector(text: str) -> str:
+    try:
+        plan_chains([text])
+    except PacError as exc:
+        raise ValueError(str(exc)) from exc
+    return text
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError(f"{text!r} is no address of a service: write it as http://steering.example:8080")
+    return text
+
+
 def _zone(text: str) -> str:
     try:
         return normalise_name(text)
@@ -48,6 +68,8 @@ Listen = Annotated[str, AfterValidator(_listen)]
 NetworkText = Annotated[str, AfterValidator(_network)]
 AddressText = Annotated[str, AfterValidator(_address)]
 ZoneText = Annotated[str, AfterValidator(_zone)]
+InspectorText = Annotated[str, AfterValidator(_inspector)]
+UrlText = Annotated[str, AfterValidator(_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Workers = Annotated[int, Field(ge=0, le=256)]
 
@@ -70,14 +92,14 @@ class StateSection(_Section):
 
 class ControlSection(_Section):
     listen: Listen = "127.0.0.1:8080"
-    public_url: str = Field("", description="what clients call it; default from listen")
+    public_url: UrlText = Field("", description="what clients call it; default from listen")
 
 
 class InspectorSection(_Section):
     listen: Listen = Field("127.0.0.1:3128", description="explicit proxy")
     tls_listen: Listen = Field("127.0.0.1:8443", description="transparent, by SNI")
     http_listen: Listen = Field("127.0.0.1:8081", description="transparent, by Host")
-    advertise: list[str] = Field([], description="what the PAC names, one per inspector; default: listen")
+    advertise: list[InspectorText] = Field([], description="what the PAC names, one per inspector; default: listen")
     allowed: list[NetworkText] = Field(PRIVATE, description="client networks that are served")
     connect_ports: list[Port] = Field([443], description="CONNECT to any other port is refused")
     origin_tls_port: Port = Field(443, description="what transparent connections dial")
@@ -200,10 +222,12 @@ def _parse(text: str, file: Path | None) -> dict[str, Any]:
 def _refuse_unknown(table: Mapping[str, Any], text: str, file: Path | None) -> None:
     problems = []
     for section, content in table.items():
-        known = Config.model_fields.get(section)
-        if known is None or not isinstance(content, dict):
-            line = line_of(text, section, None)
+        line = line_of(text, section, None)
+        if section not in Config.model_fields:
             problems.append(_unknown(section, list(Config.model_fields), f"[{section}]", line, file))
+            continue
+        if not isinstance(content, dict):
+            problems.append(f"{file}:{line}: {section} is a table: write [{section}] and its settings below")
             continue
         fields = list(type(getattr(Config(), section)).model_fields)
         for key in content:
@@ -228,7 +252,9 @@ def line_of(text: str, section: str, key: str | None) -> int:
             current = header[1].strip('"')
             wanted = current.partition(".")[0] == section if key is None else current == f"{section}.{key}"
         elif key is not None and current == section:
-            wanted = re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line) is not None
+            wanted = re.match(rf"\s*\"?{re.escape(key)}\"?\s*[.=]", line) is not None
+        elif key is not None:
+            wanted = not current and re.match(rf"\s*{re.escape(section)}\s*\.\s*{re.escape(key)}\s*=", line) is not None
         else:
             wanted = not current and re.match(rf"\s*{re.escape(section)}\s*[.=]", line) is not None
         if wanted:
@@ -242,7 +268,13 @@ def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], A
         if not name.startswith(PREFIX):
             continue
         section, _, key = name.removeprefix(PREFIX).lower().partition("_")
-        if section not in Config.model_fields or not key:
+        if not key or _BY_KUBERNETES.fullmatch(name):
+            continue
+        if section not in Config.model_fields:
+            meant = get_close_matches(section, Config.model_fields, 1, 0.75)
+            if meant:
+                advice = f"did you mean {PREFIX}{meant[0].upper()}_{key.upper()}?"
+                raise ConfigError(f"environment: there is no setting {name}; {advice}")
             continue
         fields = type(getattr(Config(), section)).model_fields
         if key not in fields:
@@ -280,18 +312,24 @@ def _words(exc: ValidationError, text: str, file: Path | None) -> str:
 
 
 def _check_together(config: Config) -> None:
-    host, _ = parse_listen(config.inspector.listen) if config.inspector.listen else ("127.0.0.1", 0)
-    if ip_address(host).is_unspecified and not config.inspector.advertise:
-        raise ConfigError(
-            f"inspector.listen is {config.inspector.listen}: say in inspector.advertise what clients are to call it, "
-            'as ["proxy.example:3128"]'
+    problems = []
+    inspector, control = config.inspector, config.control
+    if (_is_wildcard(inspector.listen) or not inspector.listen) and not inspector.advertise:
+        problems.append(
+            f"inspector.listen is {inspector.listen or 'empty'}: say in inspector.advertise what clients are to call "
+            'it, as ["proxy.example:3128"]'
         )
-    host, _ = parse_listen(config.control.listen) if config.control.listen else ("127.0.0.1", 0)
-    if ip_address(host).is_unspecified and not config.control.public_url:
-        raise ConfigError(
-            f"control.listen is {config.control.listen}: say in control.public_url what clients are to call it, "
+    if _is_wildcard(control.listen) and not control.public_url:
+        problems.append(
+            f"control.listen is {control.listen}: say in control.public_url what clients are to call it, "
             'as "http://steering.example:8080"'
         )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _is_wildcard(listen: str) -> bool:
+    return bool(listen) and ip_address(parse_listen(listen)[0]).is_unspecified
 
 
 def as_toml() -> str:

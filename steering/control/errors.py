@@ -18,4 +18,11 @@ class ListenError(ControlError):
 
 
 class PolicyUnusable(ControlError):
-    """The rules file cannot be enforced; the text lists every error."""
+    """The rules file cannot be enforced; the text lists every error.
+
+    summary: the same in one line without anything of what the rules say, for whoever asks.
+    """
+
+    def __init__(self, text: str, summary: str) -> None:
+        super().__init__(text)
+        self.summary = summary

@@ -1,7 +1,8 @@
 """Sockets for every worker, bound once by the parent and kept by it over a worker's end.
 
 SO_REUSEPORT lets the workers share a port, and would let a forgotten process share it too and take half of the
-traffic in silence; so each port is first bound without it.
+traffic in silence; so each port is first taken without it, by a socket that is kept and shared only then.  There is
+no instant at which two services can both believe that they have it.
 """
 
 import socket
@@ -33,20 +34,37 @@ class Listener:
     port: int
     sockets: tuple[socket.socket, ...]
 
+    @property
+    def address(self) -> str:
+        return authority(self.host, self.port)
+
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
+
+
+def authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
 
 def listen(role: Role, host: str, port: int, workers: int) -> Listener:
     """Bind ``workers`` sockets on one address; port 0 takes a free one.  Raises ListenError."""
-    datagram = role is Role.DNS_UDP
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    kind = socket.SOCK_DGRAM if datagram else socket.SOCK_STREAM
-    port = _find_taken(role, family, kind, host, port)
-    sockets = tuple(_bind(role, family, kind, host, port, shared=True) for _ in range(workers))
-    for sock in sockets:
-        if not datagram:
-            sock.listen(BACKLOG)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
-    return Listener(role=role, host=host, port=port, sockets=sockets)
+    sockets: list[socket.socket] = []
+    try:
+        while len(sockets) < workers:
+            sock = _bind(role, host, port, shared=bool(sockets))
+            sockets.append(sock)
+            port = int(sock.getsockname()[1])
+            if role is Role.DNS_UDP:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
+            else:
+                sock.listen(BACKLOG)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as exc:
+        for sock in sockets:
+            sock.close()
+        raise _refused(role, host, port, exc) from exc
+    return Listener(role=role, host=host, port=port, sockets=tuple(sockets))
 
 
 def free_port_pair(host: str) -> int:
@@ -63,34 +81,25 @@ def free_port_pair(host: str) -> int:
     raise ListenError(f"no port on {host} is free for UDP and TCP alike")
 
 
-def _find_taken(role: Role, family: int, kind: int, host: str, port: int) -> int:
-    with _bind(role, family, kind, host, port, shared=False) as probe:
-        if kind == socket.SOCK_STREAM:
-            try:
-                probe.listen(1)
-            except OSError as exc:
-                raise _refused(role, host, port, exc) from exc
-        return int(probe.getsockname()[1])
-
-
-def _bind(role: Role, family: int, kind: int, host: str, port: int, *, shared: bool) -> socket.socket:
-    sock = socket.socket(family, kind)
+def _bind(role: Role, host: str, port: int, *, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    datagram = role is Role.DNS_UDP
+    sock = socket.socket(family, socket.SOCK_DGRAM if datagram else socket.SOCK_STREAM)
     try:
-        if kind == socket.SOCK_STREAM:
+        if not datagram:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
-    except OSError as exc:
+    except OSError:
         sock.close()
-        raise _refused(role, host, port, exc) from exc
+        raise
     sock.setblocking(False)
     return sock
 
 
 def _refused(role: Role, host: str, port: int, exc: OSError) -> ListenError:
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     advice = " (ports below 1024 need a privilege)" if isinstance(exc, PermissionError) else ""
-    return ListenError(f"{role.value}: cannot listen on {shown}: {exc.strerror}{advice}")
+    return ListenError(f"{role.value}: cannot listen on {authority(host, port)}: {exc.strerror}{advice}")

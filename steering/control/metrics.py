@@ -6,9 +6,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from steering.control.points import GAUGES
 from steering.control.status import Status
-
-_GAUGES = ("connections", "clients", "cache:entries", "cache:bytes", "tcp:connections", "upstream:looped", "pool")
 
 
 class _Counters(Collector):
@@ -21,7 +20,7 @@ class _Counters(Collector):
         current = GaugeMetricFamily("steering_current", "What is open now", labels=["point", "what"])
         for key, number in sorted(self._counters().items()):
             point, _, what = key.partition(":")
-            (current if what in _GAUGES else counted).add_metric([point, what], number)
+            (current if what in GAUGES else counted).add_metric([point, what], number)
         yield counted
         yield current
         status = self._status

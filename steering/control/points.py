@@ -24,6 +24,20 @@ from steering_inspector.origin import origin_context
 from steering_inspector.server import Inspector
 from steering_inspector.settings import InspectorSettings
 
+# What the points count falls into two kinds: these are what is there now, everything else only grows.
+GAUGES = frozenset(
+    (
+        "connections",
+        "clients",
+        "origin_connections",
+        "origin_idle",
+        "cache:entries",
+        "cache:bytes",
+        "tcp:connections",
+        "upstream:looped",
+    )
+)
+
 
 def dns_settings(config: Config, own_names: Mapping[str, tuple[Address, ...]], loop_token: str) -> DnsSettings:
     """Raises ConfigError for upstreams that are none, or where none is known."""
@@ -59,7 +73,10 @@ def _upstream(text: str) -> Upstream:
         raise ConfigError(f"dns: {exc}") from exc
 
 
-def inspector_settings(config: Config, own: frozenset[tuple[str, int]]) -> InspectorSettings:
+def inspector_settings(
+    config: Config, own: frozenset[tuple[str, int]], local: frozenset[str], service: str
+) -> InspectorSettings:
+    """own: our listeners.  local: this machine's addresses.  service: a word that no other service goes by."""
     section = config.inspector
     return InspectorSettings(
         connect_ports=frozenset(section.connect_ports),
@@ -68,6 +85,8 @@ def inspector_settings(config: Config, own: frozenset[tuple[str, int]]) -> Inspe
         allowed=tuple(map(ip_network, section.allowed)),
         allow_destinations=tuple(map(ip_network, section.allow_destinations)),
         own=own,
+        local=local,
+        advertised=f"steering-{service}",
         allow_no_http1=section.allow_no_http1,
         allow_non_tls=section.allow_non_tls,
         allow_no_sni=section.allow_no_sni,
@@ -88,6 +107,15 @@ class Points:
         # The inspector resolves through the resolver, so that one goes last.
         await self.inspector.drain(timeout_s)
         await self.dns.drain(min(timeout_s, 2.0))
+
+
+def check_trust(files: Sequence[Path]) -> None:
+    """Raises ConfigError for CA files that cannot be loaded: found here, not by every worker at its start."""
+    for file in files:
+        try:
+            origin_context((file,))
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"inspector.trust: {file} cannot be loaded: {exc}") from exc
 
 
 async def start_points(

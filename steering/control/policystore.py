@@ -3,6 +3,7 @@
 Nothing is put in force here; whoever calls gets the whole ``Enforced`` or an error with every reason.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from steering.pac.errors import PacError
 from steering.pac.publish import PacSet, PacSettings
 from steering.policy import Flow, Policy, PolicyError, ReservedSettings, compile_policy, parse_host
 from steering.policy.document import as_line, read_document
+from steering.policy.findings import Finding, Severity
 from steering.policy.hosts import normalise_name
 from steering.policy.json_text import MAX_BYTES
 from steering.policy.rules import CategoryTable, parse_network
@@ -41,7 +43,7 @@ def read_source(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as exc:
-        raise PolicyUnusable(f"{path} cannot be read: {exc.strerror}") from exc
+        raise PolicyUnusable(f"{path} cannot be read: {exc.strerror}", f"{path.name} cannot be read") from exc
 
 
 def enforceable(
@@ -56,14 +58,25 @@ def enforceable(
     """Make everything of one rules text.  shown: what errors call it.  Raises PolicyUnusable with all errors."""
     reading = read_document(source, categories)
     if reading.rule_set is None:
-        raise PolicyUnusable("\n".join(f"{shown}:{as_line(finding)}" for finding in reading.findings))
+        listed = "\n".join(f"{shown}:{as_line(finding)}" for finding in reading.findings)
+        raise PolicyUnusable(listed, _summary(reading.findings, Path(shown).name))
     policy = compile_policy(reading.rule_set, reserved)
     try:
         _check_itself(policy, at)
         pacs = PacSet(policy, at, pac)
     except (PacError, PolicyError) as exc:
-        raise PolicyUnusable(f"{shown}: {exc}") from exc
+        name = Path(shown).name
+        raise PolicyUnusable(
+            f"{shown}: {exc}", f"{name}: these rules fail their checks; 'steering status' says which"
+        ) from exc
     return Enforced(policy=policy, pacs=pacs, source=source)
+
+
+def _summary(findings: Sequence[Finding], name: str) -> str:
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    place = f"{name}:{errors[0].line}:{errors[0].column}" if errors[0].line else name
+    more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return f"{place}: an error{more}; 'steering status' or 'steering check' lists them"
 
 
 _SAMPLE = 200

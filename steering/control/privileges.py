@@ -8,6 +8,7 @@ that root owns, and nothing else that makes root root.
 import ctypes
 import os
 import pwd
+from collections.abc import Iterable
 from pathlib import Path
 
 from steering.control.errors import ControlError
@@ -20,10 +21,10 @@ _CAPABILITY_VERSION_3 = 0x20080522
 DEFAULT_USER = "steering"
 
 
-def drop(user: str, owned: Path) -> str:
+def drop(user: str, owned: Iterable[Path]) -> str:
     """Give up root; what was done, for the log, "" where there was nothing to give up.
 
-    owned: the state folder, which the new user is given.  Raises ControlError when it cannot be done.
+    owned: the files and folders that the new user is given.  Raises ControlError when it cannot be done.
     """
     if os.geteuid() != 0:
         return ""
@@ -50,8 +51,8 @@ def _account(user: str) -> pwd.struct_passwd | None:
         return None
 
 
-def _give(folder: Path, uid: int, gid: int) -> None:
-    for path in (folder, *folder.rglob("*")):
+def _give(owned: Iterable[Path], uid: int, gid: int) -> None:
+    for path in owned:
         os.chown(path, uid, gid, follow_symlinks=False)
 
 

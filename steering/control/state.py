@@ -7,6 +7,8 @@ from pathlib import Path
 
 from steering.control.errors import StateError
 
+_OURS = ("ca", "ca/*", "lock", "last-good-rules.json", "pac-tokens.json")
+
 
 @dataclass(slots=True)
 class State:
@@ -46,6 +48,10 @@ class State:
     @property
     def tokens(self) -> Path:
         return self.folder / "pac-tokens.json"
+
+    def owned(self) -> list[Path]:
+        """The folder and what of this service lies in it now; it may share it with files of others."""
+        return [self.folder, *(path for pattern in _OURS for path in sorted(self.folder.glob(pattern)))]
 
 
 def open_state(folder: Path) -> State:

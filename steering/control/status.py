@@ -6,13 +6,19 @@ from typing import Any
 
 @dataclass(slots=True, kw_only=True)
 class Status:
-    """state: "starting", "ok" or "degraded".  error: why it is degraded.  since: epoch seconds of the revision."""
+    """state: "starting", "ok" or "degraded".  error: why it is degraded; summary: that for everyone to read.
+
+    rules: in the file; enabled: those of them that are in force.  names: the domains of these.
+    since: epoch seconds of the revision.
+    """
 
     state: str = "starting"
     revision: str = ""
     error: str | None = None
+    summary: str | None = None
     rules_file: str = ""
     rules: int = 0
+    enabled: int = 0
     names: int = 0
     since: float = 0.0
     next_change: float | None = None
@@ -31,4 +37,9 @@ class Status:
     @property
     def ready(self) -> dict[str, str | None]:
         """What /readyz shows to everyone: where the error stands, not what it says of the rules."""
-        return {"status": self.state, "revision": self.revision, "error": self.error}
+        return {"status": self.state, "revision": self.revision, "error": self.summary}
+
+    @property
+    def rules_in_words(self) -> str:
+        """How many there are and how many of them count: "16 rules (15 enabled)"."""
+        return f"{self.rules} rule{'' if self.rules == 1 else 's'} ({self.enabled} enabled)"

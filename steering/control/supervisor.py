@@ -3,22 +3,25 @@
 import asyncio
 import contextlib
 import json
+import os
 import pickle
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from steering.control.channel import MAX_REPORT, Channel, Kind
 from steering.control.logs import logger
+from steering.control.points import GAUGES
 from steering.control.worker import Setup, dump_authority
 from steering.policy import Policy
 from steering.policy.transfer import dump
 from steering_inspector.authority import Authority
 
 BACK_OFF_S = (0.1, 0.5, 2.0, 5.0, 15.0)
+START_S = 60.0
 STEADY_S = 30.0  # alive for so long, a worker's failures are forgotten
 
 
@@ -33,6 +36,10 @@ class _Running:
     revision: str = ""
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
 
 
 class Supervisor:
@@ -52,18 +59,32 @@ class Supervisor:
         self._log = logger("supervisor")
 
     async def start(self, policy: Policy, authority: Authority | None) -> None:
-        """Start every worker and wait until each enforces ``policy``."""
+        """Start every worker and wait until each enforces ``policy``.  Raises TimeoutError."""
         self._authority = dump_authority(authority)
         await self._take(policy)
         for setup in self._setups:
             self._keep(asyncio.create_task(self._look_after(setup)))
-        await self._all_have(self._revision, timeout_s=60)
+        async with asyncio.timeout(START_S):
+            await self._wait_for(lambda: self.alive == len(self._setups))
 
     async def publish(self, policy: Policy, timeout_s: float = 30.0) -> None:
-        """Send ``policy`` to every worker and wait until each enforces it.  Raises TimeoutError."""
+        """Send ``policy`` to every worker; on return no worker enforces another one.
+
+        A worker that does not take it in time is ended, as one that would go on enforcing what was withdrawn; the
+        one that takes its place begins with ``policy``.
+        """
+        if policy.revision == self._revision and self.alive == len(self._setups):
+            return
         await self._take(policy)
-        await asyncio.gather(*(self._send_policy(worker) for worker in list(self._running.values())))
-        await self._all_have(self._revision, timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(*(self._send_policy(worker) for worker in list(self._running.values())))
+                await self._wait_for(self._none_is_behind)
+        except TimeoutError:
+            for worker in self._running.values():
+                if worker.revision != self._revision:
+                    self._log.error("a worker did not take the policy in time, ending it", worker=worker.number)
+                    worker.end()
 
     async def replace_authority(self, authority: Authority | None) -> None:
         self._authority = dump_authority(authority)
@@ -95,7 +116,7 @@ class Supervisor:
                     await worker.process.wait()
             except TimeoutError:
                 self._log.error("a worker did not end in time", worker=worker.number)
-                worker.process.kill()
+                worker.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -104,14 +125,13 @@ class Supervisor:
         self._pieces = await asyncio.to_thread(lambda: list(dump(policy)))
         self._revision = policy.revision
 
-    async def _all_have(self, revision: str, timeout_s: float) -> None:
-        async with asyncio.timeout(timeout_s), self._changed:
-            await self._changed.wait_for(
-                lambda: (
-                    len(self._running) == len(self._setups)
-                    and all(worker.revision == revision for worker in self._running.values())
-                )
-            )
+    def _none_is_behind(self) -> bool:
+        """Also of those that are starting; one that has ended enforces nothing."""
+        return all(worker.revision == self._revision for worker in self._running.values())
+
+    async def _wait_for(self, condition: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(condition)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
@@ -123,8 +143,10 @@ class Supervisor:
             worker = await self._spawn(setup)
             await self._listen_to(worker)
             code = await worker.process.wait()
-            self._ended.update(_flat(worker.counters))
-            self._running.pop(setup.number, None)
+            self._ended.update({k: n for k, n in _flat(worker.counters).items() if k.partition(":")[2] not in GAUGES})
+            async with self._changed:
+                self._running.pop(setup.number, None)
+                self._changed.notify_all()
             if self._stopping:
                 return
             steady = time.monotonic() - worker.started_at > STEADY_S
@@ -140,11 +162,13 @@ class Supervisor:
         inherited = [fd for fds in setup.descriptors.values() for fd in fds]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # not from the working folder, whatever lies there
             "-m",
             "steering.control.worker",
             str(theirs.fileno()),
             pass_fds=[theirs.fileno(), *inherited],
             stdin=asyncio.subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # from where we are imported
         )
         theirs.close()
         worker = _Running(setup.number, process, await Channel.over(ours), time.monotonic())

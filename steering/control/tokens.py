@@ -1,6 +1,5 @@
 """Group tokens: random bearer claims in a PAC's URL, kept as hashes."""
 
-import hmac
 import json
 import secrets
 from dataclasses import dataclass, field
@@ -36,34 +35,31 @@ class Tokens:
         if len(self._known) >= MAX_TOKENS:
             raise StateError(f"there are {MAX_TOKENS} tokens already: revoke some")
         token = secrets.token_urlsafe(24)
-        self._known[_digest(token)] = (group, secrets.token_hex(4))
-        self._save()
+        known = self._known | {_digest(token): (group, secrets.token_hex(4))}
+        self._save(known)
+        self._known = known
         return token
 
     def group_of(self, token: str) -> str | None:
-        """The group that ``token`` claims, in a time that tells nothing of the tokens."""
-        wanted = _digest(token)
-        found = None
-        for digest, (group, _) in self._known.items():
-            if hmac.compare_digest(digest, wanted):
-                found = group
-        return found
+        """The group that ``token`` claims.  Looked up by hash, so that the time it takes tells nothing of any token."""
+        group, _ = self._known.get(_digest(token), (None, ""))
+        return group
 
     def listed(self) -> list[dict[str, str]]:
         return [{"id": name, "group": group} for group, name in self._known.values()]
 
     def revoke(self, which: str) -> int:
-        """Revoke by id or by group; how many were."""
+        """Revoke by id or by group; how many were.  At once, whatever becomes of the file: StateError says so."""
         kept = {digest: row for digest, row in self._known.items() if which not in row}
         revoked = len(self._known) - len(kept)
         self._known = kept
         if revoked:
-            self._save()
+            self._save(kept)
         return revoked
 
-    def _save(self) -> None:
+    def _save(self, known: dict[str, tuple[str, str]]) -> None:
         try:
-            write_whole(self.path, json.dumps(self._known, indent=1).encode())
+            write_whole(self.path, json.dumps(known, indent=1).encode())
         except OSError as exc:
             raise StateError(f"{self.path} cannot be written: {exc.strerror}") from exc
 

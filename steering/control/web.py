@@ -78,7 +78,7 @@ def _answer(served: Served, request: web.Request) -> web.Response:
     if path.startswith("/p/") and path.endswith("/proxy.pac"):
         group = served.group_of(path[3 : -len("/proxy.pac")])
         found = served.pacs.for_group(group) if served.pacs and group else None
-        return _pac(request, found, known=group is not None)
+        return _pac(request, found, known=served.pacs is None)
     if path in served.files:
         body, kind, name = served.files[path]
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "max-age=300"}
@@ -88,7 +88,7 @@ def _answer(served: Served, request: web.Request) -> web.Response:
     if path == "/readyz":
         return web.json_response(served.status.ready, status=200 if served.pacs else 503)
     # Beyond this line a page in somebody's browser could ask by a name that it had pointed here (DNS rebinding).
-    if not {request.host.lower(), _without_port(request.host)} & served.hosts:
+    if _host(request) not in served.hosts:
         return web.Response(status=421, text="not a name of this service\n")
     if path == "/metrics":
         return web.Response(body=served.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -102,21 +102,36 @@ def _answer(served: Served, request: web.Request) -> web.Response:
 
 
 def _pac(request: web.Request, pac: PacFile | None, *, known: bool = True) -> web.Response:
+    """known: whether there will be one here once a policy is enforced."""
     if pac is None:
         status = 503 if known else 404
         return web.Response(status=status, text="no policy is enforced yet\n" if known else "there is nothing here\n")
-    headers = {"ETag": pac.etag, "Cache-Control": f"private, max-age={PAC_MAX_AGE_S}", "Vary": "Accept-Encoding"}
-    if pac.etag in (tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")):
+    zipped = _takes_gzip(request.headers.get("Accept-Encoding", ""))
+    etag = f'{pac.etag[:-1]}-gzip"' if zipped else pac.etag  # RFC 9110 8.8.3: other bytes, another strong tag
+    headers = {"ETag": etag, "Cache-Control": f"private, max-age={PAC_MAX_AGE_S}", "Vary": "Accept-Encoding"}
+    asked = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
+    if asked & {etag, "*"}:
         return web.Response(status=304, headers=headers)
     headers["Content-Type"] = PAC_TYPE
-    if "gzip" in request.headers.get("Accept-Encoding", "").lower():
+    if zipped:
         headers["Content-Encoding"] = "gzip"
-        return web.Response(body=pac.gzip, headers=headers)
-    return web.Response(body=pac.body, headers=headers)
+    return web.Response(body=pac.gzip if zipped else pac.body, headers=headers)
 
 
-def _without_port(host: str) -> str:
-    return host.rpartition(":")[0].strip("[]").lower()
+def _takes_gzip(accepted: str) -> bool:
+    """Whether Accept-Encoding names gzip, and not with ``q=0``."""
+    for part in accepted.lower().split(","):
+        name, _, weight = part.partition(";")
+        if name.strip() == "gzip":
+            return weight.replace(" ", "").rstrip("0").rstrip(".") != "q="
+    return False
+
+
+def _host(request: web.Request) -> str:
+    """The name in Host: lower case, without port and brackets."""
+    host = request.host.lower()
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).strip("[]")
 
 
 def _peer(request: web.Request) -> Address:

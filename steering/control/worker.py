@@ -31,6 +31,7 @@ from steering_inspector.authority import Authority
 from steering_inspector.settings import InspectorSettings
 
 REPORT_S = 2.0
+ORPHAN_DRAIN_S = 2.0  # whoever starts the service again waits for the ports so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until the parent says drain, or ends."""
         reporting = asyncio.create_task(self._report_often())
-        drain_s = 5.0
+        drain_s = ORPHAN_DRAIN_S
         try:
             while True:
                 kind, body = await self._channel.receive()
