@@ -1,6 +1,6 @@
 """Imports run one way, and what is called pure does no I/O.
 
-policy <- {pac, endpoint, catalog, steering_dns, steering_inspector} <- control <- cli
+policy <- {formats, streams} <- {pac, endpoint, catalog, steering_dns, steering_inspector} <- control <- cli
 """
 
 import ast
@@ -17,12 +17,16 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "steering.resources": frozenset(),
     "steering.catalog": frozenset({"steering.policy", "steering.resources"}),
     "steering.pac": frozenset({"steering.policy", "steering.resources"}),
-    "steering.endpoint": frozenset({"steering.policy", "steering.resources"}),
+    "steering.formats": frozenset({"steering.policy"}),
+    "steering.streams": frozenset(),
+    "steering.endpoint": frozenset({"steering.policy", "steering.resources", "steering.formats", "steering.streams"}),
     "steering_dns": frozenset({"steering.policy"}),
-    "steering_inspector": frozenset({"steering.policy"}),
+    "steering_inspector": frozenset({"steering.policy", "steering.formats", "steering.streams"}),
     "steering.control": frozenset(
         {
             "steering.policy",
+            "steering.formats",
+            "steering.streams",
             "steering.resources",
             "steering.catalog",
             "steering.pac",
@@ -34,6 +38,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "steering.cli": frozenset(
         {
             "steering.policy",
+            "steering.formats",
+            "steering.streams",
             "steering.resources",
             "steering.catalog",
             "steering.pac",
@@ -44,13 +50,17 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         }
     ),
     "steering": frozenset(),
+    "steering.__main__": frozenset({"steering.cli"}),
 }
 
 # Modules that decide and do nothing else: bytes and values in, values out.  The clock comes in as an argument.
 PURE = (
     "steering.policy",
     "steering.policy.*",
+    "steering.formats.*",
     "steering.pac.plan",
+    "steering.endpoint.identify.identity",
+    "steering.endpoint.decide",
     "steering_dns.views",
     "steering_dns.answer",
     "steering_dns.cache",

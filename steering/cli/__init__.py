@@ -1,48 +1,14 @@
-"""The command line: one module a command, put together here."""
+"""The command line: one module a command, put together in ``commands``."""
 
-from typing import Annotated
-
-import typer
-
-from steering.cli import ca, catalog, check, explain, init, pac, rules, serve, status
-from steering.cli.running import answering
-
-app = typer.Typer(
-    name="steering",
-    help="One rule set for TLS inspection bypasses, enforced alike by PAC, DNS, inspector and endpoint helper.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(serve.serve)
-app.command()(init.init)
-app.command()(check.check)
-app.command()(explain.explain)
-app.command()(status.status)
-app.command("reload")(status.reload)
-app.add_typer(pac.app, name="pac")
-app.add_typer(ca.app, name="ca")
-app.add_typer(rules.app, name="rules")
-app.add_typer(catalog.app, name="catalog")
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"steering {version('steering')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """One rule set for TLS inspection bypasses, enforced alike by PAC, DNS, inspector and endpoint helper."""
+from steering.cli.ending import ended
 
 
 def main() -> None:
-    explain.ask_live = answering
+    """``steering``: run the command that the arguments name, and exit with its code."""
+    raise SystemExit(ended(_run))
+
+
+def _run() -> None:
+    from steering.cli.commands import app  # late, so that Ctrl-C during the imports is quiet too
+
     app()

@@ -1,6 +1,5 @@
 """``steering ca``: show, export and rotate the inspection CA."""
 
-import json
 import os
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from steering.cli.running import ConfigOption, JsonOption, StateOption, configuration
+from steering.cli.terminal import complain, failed, print_json, wrong_use
 from steering_inspector.keystore import Keystore, KeystoreError, load
 from steering_inspector.keystore import rotate as rotate_keystore
 
@@ -28,8 +28,7 @@ def _loaded(config: Path | None, state: Path | None) -> Keystore:
             raise KeystoreError(f"there is no CA in {folder}: 'steering init' or 'steering serve' makes one")
         return load(folder, time.time(), passphrase=_passphrase())
     except (KeystoreError, OSError) as exc:
-        typer.echo(str(exc), err=True)
-        raise typer.Exit(1) from exc
+        failed(str(exc))
 
 
 @app.command()
@@ -38,12 +37,12 @@ def show(config: ConfigOption = None, state: StateOption = None, as_json: JsonOp
     store = _loaded(config, state)
     facts = store.describe()
     if as_json:
-        typer.echo(json.dumps(facts | {"warnings": store.warnings(time.time())}))
+        print_json(facts | {"warnings": store.warnings(time.time())})
         return
     for key, value in facts.items():
         typer.echo(f"{key:12} {value}")
     for warning in store.warnings(time.time()):
-        typer.echo(f"warning: {warning}", err=True)
+        complain(f"warning: {warning}")
 
 
 @app.command()
@@ -55,8 +54,7 @@ def export(
 ) -> None:
     """Write the CA certificate (never the key), for devices to trust."""
     if form not in FORMATS:
-        typer.echo(f"--format {form}: there are {', '.join(FORMATS)}", err=True)
-        raise typer.Exit(2)
+        wrong_use(f"--format {form}: there are {', '.join(FORMATS)}")
     store = _loaded(config, state)
     content = store.bundle if form == "pem" else store.der
     if out is not None:
@@ -78,6 +76,5 @@ def rotate(
     try:
         store = rotate_keystore(loaded.state, time.time(), name="Steering inspection CA", passphrase=_passphrase())
     except (KeystoreError, OSError) as exc:
-        typer.echo(str(exc), err=True)
-        raise typer.Exit(1) from exc
+        failed(str(exc))
     typer.echo(f"made {store.folder / 'ca.pem'}; distribute it, then restart the service")

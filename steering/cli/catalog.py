@@ -1,43 +1,44 @@
 """``steering catalog``: applications that are known to refuse inspection, and rules made of them."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from steering.catalog import App, By, CatalogError, find_app, load_apps, rule_for
-from steering.cli.rules_file import add_rule, find_rules, wrong_use
+from steering.cli.rules_file import add_rule, find_rules
+from steering.cli.running import ConfigOption, JsonOption
+from steering.cli.terminal import console as new_console
+from steering.cli.terminal import print_json, wrong_use
 
 app = typer.Typer(no_args_is_help=True, help="Applications that are known to refuse inspection.")
 
 
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
+def list_(as_json: JsonOption = False) -> None:
     """List the applications of the catalog."""
     apps = list(load_apps().values())
     if as_json:
-        typer.echo(json.dumps([found.model_dump(mode="json") for found in apps], indent=2))
+        print_json([found.model_dump(mode="json") for found in apps])
         return
     width = max(len(found.id) for found in apps)
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console()
     for found in apps:
         console.print(Text.assemble((f"{found.id:{width}}", "bold"), f"  {found.kind.value:17}  {found.name}"))
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="APP")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    name: Annotated[str, typer.Argument(metavar="APP", help="Its id or name, as 'steering catalog list' has them.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Show what is known of an application, and from where."""
     found = _found(name)
     if as_json:
-        typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
+        print_json(found.model_dump(mode="json"))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console()
     console.print(Text.assemble((found.name, "bold"), f" ({found.vendor}), {found.kind.value}, as of {found.date}"))
     parts = {"windows": found.programs.windows, "macos": found.programs.macos, "linux": found.programs.linux,
              "domains": found.domains, "addresses": found.addresses}  # fmt: skip
@@ -52,8 +53,9 @@ def show(
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="APP")],
+    name: Annotated[str, typer.Argument(metavar="APP", help="Its id or name, as 'steering catalog list' has them.")],
     rules: Annotated[Path | None, typer.Option(help="The rules file; by default the configured one.")] = None,
+    config: ConfigOption = None,
     by: Annotated[By | None, typer.Option(help="Domains (enforced everywhere), programs, or both at once.")] = None,
     unverified: Annotated[bool, typer.Option("--unverified", help="Take entries that nobody has checked.")] = False,
     print_only: Annotated[bool, typer.Option("--print", help="Print the rule, change nothing.")] = False,
@@ -64,9 +66,9 @@ def add(
     except CatalogError as exc:
         wrong_use(str(exc))
     if print_only:
-        typer.echo(json.dumps(rule, indent=2))
+        print_json(rule)
         return
-    path = find_rules(rules)
+    path = find_rules(rules, config)
     add_rule(path, rule)
     typer.echo(f"added '{rule['name']}' to {path}")
 

@@ -1,6 +1,5 @@
 """``steering check``: every problem of a rules file at once, and which rule is enforceable where."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +11,17 @@ from rich.console import Console
 from rich.text import Text
 
 from steering.catalog import load_categories
+from steering.cli.offline import reserved_of
 from steering.cli.rules_file import find_rules, read_rules_file
+from steering.cli.running import ConfigOption, JsonOption, configuration
+from steering.cli.terminal import console as new_console
+from steering.cli.terminal import print_json
 from steering.policy.coverage import Cover, Coverage, coverage
 from steering.policy.document import Reading, as_line, read_document
 from steering.policy.findings import Finding, Severity, in_order, printable
 from steering.policy.lint import lint
 from steering.policy.points import Point
+from steering.policy.reserved import ReservedSettings
 from steering.resources import starter_rules
 
 COLOUR = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
@@ -26,28 +30,32 @@ MAX_PRINTED = 500  # --json has them all
 
 def check(
     rules: Annotated[Path | None, typer.Argument(help="The rules file; by default the configured one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
     table: Annotated[bool, typer.Option(help="Print which rule is enforceable at which point.")] = True,
 ) -> None:
     """Check a rules file: 0 if it can be enforced, warnings or not, 1 on errors, 2 if it cannot be read."""
-    path = find_rules(rules)
+    path = find_rules(rules, config)
+    settings = reserved_of(configuration(config).config)
     now = time.time()
     reading = read_rules_file(path)
-    findings = all_findings(reading, now)
+    findings = all_findings(reading, now, settings)
     rows = coverage(reading.rule_set, now) if reading.rule_set else ()
     if as_json:
-        typer.echo(json.dumps(_as_json(path, reading, findings, rows), indent=2))
+        print_json(_as_json(path, reading, findings, rows))
     else:
         _print(path, reading, findings, rows if table else ())
     raise typer.Exit(0 if reading.rule_set else 1)
 
 
-def all_findings(reading: Reading, now: float) -> tuple[Finding, ...]:
+def all_findings(reading: Reading, now: float, settings: ReservedSettings) -> tuple[Finding, ...]:
     """The errors of a reading, or its warnings and notes where it has none."""
     if reading.rule_set is None:
         return reading.findings
     shipped = read_document(starter_rules().read_bytes(), load_categories()).rule_set
-    return in_order((*reading.findings, *reading.placed(lint(reading.rule_set, now, shipped=shipped))))
+    return in_order(
+        (*reading.findings, *reading.placed(lint(reading.rule_set, now, settings=settings, shipped=shipped)))
+    )
 
 
 def _as_json(path: Path, reading: Reading, findings: Sequence[Finding], rows: Sequence[Coverage]) -> dict[str, object]:
@@ -64,7 +72,7 @@ def _as_json(path: Path, reading: Reading, findings: Sequence[Finding], rows: Se
 
 
 def _print(path: Path, reading: Reading, findings: Sequence[Finding], rows: Sequence[Coverage]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console()
     for finding in findings[:MAX_PRINTED]:
         line = Text(f"{path}:{as_line(finding)}")
         line.highlight_words([f"{finding.severity.value}:"], COLOUR[finding.severity])

@@ -1,39 +1,61 @@
 """``steering explain``: which rules match a host, which one decides, and what each point would do."""
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from steering.cli.rules_file import find_rules, load_rules_file, wrong_use
-from steering.policy.compile import compile_policy
+from steering.cli.offline import pac_settings, policy_of
+from steering.cli.rules_file import find_rules
+from steering.cli.running import ConfigOption, JsonOption, StateOption, asked, configuration
+from steering.cli.terminal import console as new_console
+from steering.cli.terminal import print_json, wrong_use
+from steering.control.config import Loaded
+from steering.control.errors import ControlError
+from steering.pac.chains import Chains, plan_chains
+from steering.pac.errors import PacError
 from steering.policy.errors import PolicyError
-from steering.policy.explain import Explanation, Given, PacReturn
+from steering.policy.explain import Given, PacReturn
 from steering.policy.explain import explain as explain_policy
 from steering.policy.findings import printable
 from steering.policy.hosts import Host
 from steering.policy.points import Effect
 
 COLOUR = {"bypass": "bold green", "inspect": "bold yellow", "block": "bold red"}
-POINTS = {"pac": "PAC file", "dns": "DNS resolver", "inspector": "inspector", "endpoint": "endpoint helper"}
-DEFAULT_INSPECTOR = "127.0.0.1:3128"
 
-# Asks the running service: the question's parameters in, the explanation's JSON out.
-AskLive = Callable[[Mapping[str, str]], dict[str, Any]]
-
-
-def ask_nobody(_: Mapping[str, str]) -> dict[str, Any]:
-    wrong_use("there is no running service to ask; leave out --live to explain from the rules file")
-
-
-# The control service's client takes its place where it is installed.
-ask_live: AskLive = ask_nobody
+# What a point does, in words: point -> its title, and the words of every effect it can have.
+POINTS: dict[str, tuple[str, dict[str | None, str]]] = {
+    "dns": (
+        "DNS resolver",
+        {
+            Effect.DNS_REAL.value: "gives the real answer",
+            Effect.DNS_INSPECTOR.value: "gives the inspector's address",
+            Effect.DNS_NXDOMAIN.value: "says that there is no such name",
+            Effect.DNS_NODATA.value: "says that the name has no address",
+            None: "is not asked: this is an address",
+        },
+    ),
+    "inspector": (
+        "inspector",
+        {
+            Effect.TUNNEL.value: "tunnels it, unopened",
+            Effect.OPEN.value: "opens and inspects it",
+            Effect.BLOCK_PAGE.value: "shows the block page",
+            Effect.REFUSE.value: "refuses it",
+        },
+    ),
+    "endpoint": (
+        "endpoint helper",
+        {
+            Effect.ENDPOINT_DIRECT.value: "connects directly",
+            Effect.ENDPOINT_PROXY.value: "sends it to the inspector",
+        },
+    ),
+}
 
 
 def explain(
@@ -44,43 +66,69 @@ def explain(
     ] = None,
     user: Annotated[str | None, typer.Option(help="The user's name.")] = None,
     program: Annotated[
-        str | None, typer.Option(help="A program's name or path; windows:, macos:, linux: in front.")
+        str | None,
+        typer.Option(help="A program's name or path; with windows:, macos: or linux: in front, on that system only."),
     ] = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339; by default now.")] = None,
-    inspector: Annotated[list[str] | None, typer.Option(metavar="HOST:PORT", help="What the PAC names.")] = None,
+    inspector: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:PORT", help="What the PAC names, in place of the configured; repeatable."),
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Ask the running service.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Say why a host is bypassed, inspected or blocked, and what each enforcement point would do with it."""
-    question = {"target": target, "source": source, "user": user, "program": program, "at": at}
+    if live and (rules is not None or inspector):
+        wrong_use("--live asks the service, which has its own rules and inspectors")
+    instant = _instant(at)
+    loaded = configuration(config, state)
     if live:
-        answer = ask_live({key: value for key, value in question.items() if value is not None})
+        question = {"target": target, "source": source, "user": user, "program": program, "instant": str(instant)}
+        answer = _live(loaded, {key: value for key, value in question.items() if value is not None})
     else:
         given = Given(source=source, user=user, program=program)
-        answer = _offline(rules, target, given, _instant(at), pac_naming(inspector or [DEFAULT_INSPECTOR]))
+        answer = _offline(loaded, find_rules(rules, config), target, given, instant, inspector)
     if as_json:
-        typer.echo(json.dumps(answer, indent=2))
+        print_json(answer)
     else:
         _print(answer)
 
 
-def pac_naming(inspectors: list[str]) -> PacReturn:
-    """What a PAC returns for one inspector; of several, the chain begins where the host's hash says."""
-    chain = "; ".join(f"PROXY {inspector}" for inspector in inspectors)
-
-    def returns(_: Host, effect: Effect) -> str:
-        return "DIRECT" if effect is Effect.PAC_DIRECT else chain
-
-    return returns
-
-
-def _offline(rules: Path | None, target: str, given: Given, at: float, pac: PacReturn) -> dict[str, Any]:
-    rule_set, _ = load_rules_file(find_rules(rules))
+def _live(loaded: Loaded, question: Mapping[str, str]) -> dict[str, Any]:
     try:
-        found: Explanation = explain_policy(compile_policy(rule_set), target, given, at=at, pac_returns=pac)
+        return asked(loaded, "POST", "/explain", question)
+    except ControlError as exc:
+        wrong_use(printable(str(exc), 500))
+
+
+def _offline(
+    loaded: Loaded, rules: Path, target: str, given: Given, at: float, inspectors: Sequence[str] | None
+) -> dict[str, Any]:
+    pac = _pac_returns(loaded, inspectors)
+    policy = policy_of(loaded, rules)
+    try:
+        return explain_policy(policy, target, given, at=at, pac_returns=pac).as_json()
     except PolicyError as exc:
         wrong_use(printable(str(exc), 500))
-    return found.as_json()
+
+
+def _pac_returns(loaded: Loaded, inspectors: Sequence[str] | None) -> PacReturn:
+    """What a PAC returns: of several inspectors, the host's hash says which comes first."""
+    settings = pac_settings(loaded, inspectors)
+    try:
+        chains = plan_chains(settings.inspectors, fail_open=settings.fail_open, tls=settings.tls)
+    except PacError as exc:
+        if inspectors:
+            wrong_use(printable(str(exc)))
+        # Listening on a port that is chosen at the start, say: what it is then, --live knows.
+        chains = Chains(chains=("; ".join(f"PROXY {text}" for text in settings.inspectors),))
+
+    def returns(host: Host, effect: Effect) -> str:
+        return "DIRECT" if effect is Effect.PAC_DIRECT else chains.of(host)
+
+    return returns
 
 
 def _instant(text: str | None) -> float:
@@ -96,17 +144,40 @@ def _instant(text: str | None) -> float:
 
 
 def _print(answer: Mapping[str, Any]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(Text.assemble((answer["host"], "bold"), ": ", (answer["action"], COLOUR.get(answer["action"], ""))))
-    console.print(Text(f"  {printable(answer['why'], 1000)}"))
-    if answer["pending"]:
-        console.print(Text(f"  not known here, and it could change this: {', '.join(answer['pending'])}"))
+    console = new_console()
+    action, points = answer["action"], answer["points"]
+    console.print(Text.assemble((_named(answer["host"]), "bold"), ": ", (action, COLOUR.get(action, ""))))
+    reserved = f"reserved ({answer['reserved']}): " if answer["reserved"] else ""
+    console.print(Text(f"  {reserved}{printable(answer['why'], 1000)}"))
     if answer["matches"]:
         console.print(Text("rules"))
     for match in answer["matches"]:
         may = "matches" if match["matched"] == "yes" else "may match"
-        console.print(Text(f"  {may} ({match['action']}) {printable(match['rule'])}: {match['on']}"))
+        line = Text(f"  {may:9}  ")
+        line.append(f"{match['action']:7}", COLOUR.get(match["action"], ""))
+        line.append(f"  {printable(match['rule'])}: {printable(match['on'])}")
+        console.print(line)
     console.print(Text("points"))
-    for key, name in POINTS.items():
-        console.print(Text(f"  {name:16} {answer['points'][key] or '-'}"))
-    console.print(Text(f"revision {answer['revision']}"))
+    console.print(Text(f"  {'PAC file':15}  {points['pac']}"))
+    for key, (title, words) in POINTS.items():
+        console.print(Text(f"  {title:15}  {words.get(points[key], points[key])}"))
+    if action == "bypass" and not reserved and _held_back(points):
+        console.print(Text("  Not bypassed where a condition of the rule cannot be seen or, in a PAC, will not last."))
+    console.print(Text(f"revision {answer['revision']}", style="dim"))
+
+
+def _held_back(points: Mapping[str, Any]) -> bool:
+    bypassed = {"pac": "DIRECT", "dns": Effect.DNS_REAL.value, "inspector": Effect.TUNNEL.value}
+    return any(points[point] not in (effect, None) for point, effect in bypassed.items())
+
+
+def _named(host: str) -> str:
+    """The host, with the letters that its A-labels stand for."""
+    try:
+        letters = ".".join(
+            label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label
+            for label in host.split(".")
+        )
+    except ValueError:
+        return host
+    return host if letters == host else f"{host} ({printable(letters)})"

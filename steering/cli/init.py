@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from steering import resources
+from steering.cli.terminal import wrong_use
 from steering.control.config import as_toml
 from steering.control.errors import ControlError
 from steering.control.state import open_state, write_whole
@@ -29,8 +30,7 @@ def create(folder: Path) -> None:
         store = load_or_create(folder, time.time(), name="Steering inspection CA")
         typer.echo(f"{'kept' if before else 'made'} {store.folder / 'ca.pem'}")
     except (OSError, ControlError, KeystoreError) as exc:
-        typer.echo(str(exc), err=True)
-        raise typer.Exit(1) from exc
+        wrong_use(str(exc))
 
 
 def _configuration() -> str:

@@ -1,6 +1,5 @@
 """``steering pac``: print a PAC, and manage the tokens that give a group its own."""
 
-import json
 import time
 from ipaddress import ip_address
 from pathlib import Path
@@ -8,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from steering.cli.rules_file import load_rules_file, wrong_use
+from steering.cli.offline import pac_settings, policy_of
+from steering.cli.rules_file import find_rules
 from steering.cli.running import ConfigOption, JsonOption, StateOption, ask_service, configuration
-from steering.control.policystore import reserved_settings
+from steering.cli.terminal import failed, print_json, wrong_use
 from steering.pac.errors import PacError
-from steering.pac.publish import PacSettings, build
+from steering.pac.publish import build
 from steering.pac.view import ANONYMOUS, View, of_address, of_group
-from steering.policy import compile_policy
 
 app = typer.Typer(help="Print the PAC file that a requester gets.", invoke_without_command=True)
 token = typer.Typer(help="Tokens that claim a group in a PAC's address.", no_args_is_help=True)
@@ -33,22 +32,16 @@ def pac(
     """Print the PAC file that a requester gets; without --source or --group, one that supposes nothing."""
     if context.invoked_subcommand is not None:
         return
+    view = _view(source, group)
     loaded = configuration(config)
-    rule_set, _ = load_rules_file(rules or loaded.rules)
-    if group is not None and group not in rule_set.model.groups:
-        wrong_use(f"there is no group {group!r} in the rules")
-    policy = compile_policy(rule_set, reserved_settings(loaded.config, ()))
-    inspectors = tuple(inspector or loaded.config.inspector.advertise or [loaded.config.inspector.listen])
-    settings = PacSettings(
-        inspectors=inspectors,
-        fail_open=loaded.config.pac.fail_open,
-        templates=loaded.path(loaded.config.pac.templates) if loaded.config.pac.templates else None,
-    )
+    policy = policy_of(loaded, find_rules(rules, config))
+    groups = policy.rule_set.model.groups
+    if group is not None and group not in groups:
+        wrong_use(f"there is no group {group!r} in the rules ({', '.join(sorted(groups)) or 'none is defined'})")
     try:
-        made = build(policy, _view(source, group), time.time(), settings)
+        made = build(policy, view, time.time(), pac_settings(loaded, inspector))
     except PacError as exc:
-        typer.echo(str(exc), err=True)
-        raise typer.Exit(1) from exc
+        failed(str(exc))
     typer.echo(made.body.decode("ascii"), nl=False)
 
 
@@ -66,10 +59,18 @@ def _view(source: str | None, group: str | None) -> View:
 
 
 @token.command("add")
-def add(group: str, config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+def add(
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="A group of the rules file.")],
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make a token for GROUP and print the path of its PAC; it is shown once."""
     answer = ask_service(configuration(config, state), "POST", "/tokens", {"group": group})
-    typer.echo(json.dumps(answer) if as_json else f"/p/{answer['token']}/proxy.pac")
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"/p/{answer['token']}/proxy.pac")
 
 
 @token.command("list")
@@ -77,7 +78,7 @@ def list_(config: ConfigOption = None, state: StateOption = None, as_json: JsonO
     """List the tokens by id and group."""
     answer = ask_service(configuration(config, state), "GET", "/tokens")
     if as_json:
-        typer.echo(json.dumps(answer["tokens"]))
+        print_json(answer["tokens"])
         return
     for row in answer["tokens"]:
         typer.echo(f"{row['id']}  {row['group']}")

@@ -1,14 +1,15 @@
 """``steering rules``: look at the rules, switch them, add one, compare two files."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from steering.cli.rules_file import add_rule, change, find_rules, load_rules_file
+from steering.cli.running import ConfigOption, JsonOption
+from steering.cli.terminal import console as new_console
+from steering.cli.terminal import print_json
 from steering.policy.document_edit import set_enabled
 from steering.policy.findings import printable
 from steering.policy.model import Action, Reason
@@ -17,19 +18,20 @@ from steering.policy.rules import Rule, RuleSet
 app = typer.Typer(no_args_is_help=True, help="Look at the rules and change them.")
 
 RulesOption = Annotated[Path | None, typer.Option("--rules", help="The rules file; by default the configured one.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The rule's name, as 'steering rules list' has it.")]
 Entries = list[str] | None
 
 
 @app.command("list")
-def list_(rules: RulesOption = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def list_(rules: RulesOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the rules in the order of the file."""
-    rule_set, _ = load_rules_file(find_rules(rules))
+    rule_set, _ = load_rules_file(find_rules(rules, config))
     if as_json:
         models = [model.model_dump(mode="json", exclude_defaults=True) for model in rule_set.model.rules]
         full = [{"enabled": rule.enabled, "action": rule.action.value} for rule in rule_set.rules]
-        typer.echo(json.dumps([base | model for base, model in zip(full, models, strict=True)], indent=2))
+        print_json([base | model for base, model in zip(full, models, strict=True)])
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console()
     for rule in rule_set.rules:
         state = "enabled " if rule.enabled else "disabled"
         console.print(Text(f"{state}  {rule.action.value:7}  {printable(rule.name)}: {_conditions(rule)}"))
@@ -48,15 +50,15 @@ def _plural(word: str) -> str:
 
 
 @app.command()
-def enable(name: str, rules: RulesOption = None) -> None:
+def enable(name: NameArgument, rules: RulesOption = None, config: ConfigOption = None) -> None:
     """Enable a rule."""
-    _switch(find_rules(rules), name, True)
+    _switch(find_rules(rules, config), name, True)
 
 
 @app.command()
-def disable(name: str, rules: RulesOption = None) -> None:
+def disable(name: NameArgument, rules: RulesOption = None, config: ConfigOption = None) -> None:
     """Disable a rule."""
-    _switch(find_rules(rules), name, False)
+    _switch(find_rules(rules, config), name, False)
 
 
 def _switch(path: Path, name: str, enabled: bool) -> None:
@@ -66,40 +68,47 @@ def _switch(path: Path, name: str, enabled: bool) -> None:
 
 @app.command()
 def add(
-    name: str,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that no other rule has.")],
     rules: RulesOption = None,
-    action: Annotated[Action, typer.Option()] = Action.BYPASS,
-    source: Annotated[Entries, typer.Option(help="IP, CIDR, group:NAME or user:NAME; may be repeated.")] = None,
-    program: Annotated[Entries, typer.Option(help="A program's name; may be repeated.")] = None,
-    domain: Annotated[
-        Entries, typer.Option(help="example.com, *.example.com or =example.com; may be repeated.")
+    config: ConfigOption = None,
+    action: Annotated[Action, typer.Option(help="What to do with what the rule matches.")] = Action.BYPASS,
+    source: Annotated[Entries, typer.Option(help="IP, CIDR, group:NAME or user:NAME; repeatable.")] = None,
+    program: Annotated[Entries, typer.Option(help="A program's name; repeatable.")] = None,
+    domain: Annotated[Entries, typer.Option(help="example.com, *.example.com or =example.com; repeatable.")] = None,
+    category: Annotated[Entries, typer.Option(help="One that 'steering categories list' has; repeatable.")] = None,
+    address: Annotated[Entries, typer.Option(help="Destination IP or CIDR; repeatable.")] = None,
+    not_before: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From when it holds, as 2026-12-31T18:00:00Z.")
     ] = None,
-    category: Annotated[Entries, typer.Option(help="May be repeated.")] = None,
-    address: Annotated[Entries, typer.Option(help="Destination IP or CIDR; may be repeated.")] = None,
-    not_before: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
-    expires_at: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
-    reason: Annotated[Reason | None, typer.Option()] = None,
-    owner: str = "",
-    ticket: str = "",
-    note: str = "",
+    expires_at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Until when it holds, as 2026-12-31T18:00:00Z.")
+    ] = None,
+    reason: Annotated[Reason | None, typer.Option(help="Why there is this rule.")] = None,
+    owner: Annotated[str, typer.Option(help="Who answers for it.")] = "",
+    ticket: Annotated[str, typer.Option(help="Where it was asked for.")] = "",
+    note: Annotated[str, typer.Option(help="What else is to be known of it.")] = "",
 ) -> None:
     """Add a rule at the end of the file."""
     rule: dict[str, object] = {"name": name, "enabled": True, "action": action.value}
     given = {"source": source, "programs": program, "domains": domain, "categories": category, "addresses": address,
              "not_before": not_before, "expires_at": expires_at, "reason": reason.value if reason else None,
              "owner": owner, "ticket": ticket, "note": note}  # fmt: skip
-    path = find_rules(rules)
+    path = find_rules(rules, config)
     add_rule(path, rule | {key: value for key, value in given.items() if value})
     typer.echo(f"added '{printable(name)}' to {path}")
 
 
 @app.command()
-def diff(old: Path, new: Path, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The rules file before.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The rules file after.")],
+    as_json: JsonOption = False,
+) -> None:
     """Compare what two files bypass, inspect and block, as sets of names: 0 if alike, 1 if not."""
     before, after = (entries(load_rules_file(path)[0]) for path in (old, new))
     removed, added = sorted(before - after), sorted(after - before)
     if as_json:
-        typer.echo(json.dumps({"removed": [list(r) for r in removed], "added": [list(a) for a in added]}, indent=2))
+        print_json({"removed": [list(r) for r in removed], "added": [list(a) for a in added]})
     else:
         for sign, changed in (("-", removed), ("+", added)):
             for action, entry, condition in changed:

@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from steering.cli.rules_file import wrong_use
-from steering.control.client import ask
+from steering.cli.terminal import failed, wrong_use
 from steering.control.config import Loaded, load_config
 from steering.control.errors import ConfigError, ControlError
-from steering.policy.errors import PolicyError
 
 CONFIGS = (Path("steering.toml"), Path("var/steering.toml"))
 
@@ -39,19 +37,13 @@ def configuration(
 def ask_service(loaded: Loaded, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
     """Ask the service that runs on the configured state folder.  Exits with 1 where none does."""
     try:
-        return ask(loaded.state / "steering.sock", method, path, body)
+        return asked(loaded, method, path, body)
     except ControlError as exc:
-        typer.echo(str(exc), err=True)
-        raise typer.Exit(1) from exc
+        failed(str(exc))
 
 
-def answering(question: Mapping[str, str]) -> dict[str, Any]:
-    """``explain --live``."""
-    if "at" in question:
-        from steering.cli.explain import _instant
+def asked(loaded: Loaded, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """As ``ask_service``.  Raises ControlError with what the service, or its absence, says."""
+    from steering.control.client import ask  # late: it brings a whole HTTP client with it
 
-        question = {**question, "instant": str(_instant(question["at"]))}
-    try:
-        return ask(configuration(None).state / "steering.sock", "POST", "/explain", question)
-    except (ControlError, PolicyError) as exc:
-        wrong_use(str(exc))
+    return ask(loaded.state / "steering.sock", method, path, body)

@@ -1,11 +1,11 @@
 """``steering status`` and ``steering reload``: how the running service is, and reading the rules again."""
 
-import json
 from datetime import UTC, datetime
 
 import typer
 
 from steering.cli.running import ConfigOption, JsonOption, StateOption, ask_service, configuration
+from steering.cli.terminal import complain, print_json
 
 
 def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
@@ -20,19 +20,20 @@ def reload(config: ConfigOption = None, state: StateOption = None, as_json: Json
 
 def _print(answer: dict[str, object], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(answer))
+        print_json(answer)
     else:
         since = datetime.fromtimestamp(float(str(answer["since"])), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         typer.echo(f"{answer['state']}: policy {answer['revision']} since {since}")
-        typer.echo(f"{answer['rules']} rules with {answer['names']} domains from {answer['rules_file']}")
+        counted = f"{answer['rules']} rules ({answer['enabled']} enabled) with {answer['names']} domains"
+        typer.echo(f"{counted} from {answer['rules_file']}")
         typer.echo(f"{answer['workers']} workers, {answer['restarts']} restarts, {answer['reloads']} reloads")
         addresses = answer["addresses"]
         for role, address in addresses.items() if isinstance(addresses, dict) else ():
             typer.echo(f"  {role:32} {address}")
         warnings = answer["warnings"]
         for warning in warnings if isinstance(warnings, list) else ():
-            typer.echo(f"warning: {warning}", err=True)
+            complain(f"warning: {warning}")
         if answer["error"]:
-            typer.echo(f"the rules file is not in force:\n{answer['error']}", err=True)
+            complain(f"the rules file is not in force:\n{answer['error']}")
     if answer["state"] != "ok":
         raise typer.Exit(1)
