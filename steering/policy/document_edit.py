@@ -30,15 +30,15 @@ def with_rule(source: str, rule: dict[str, object]) -> str:
     rules = _rules(text)
     unit = _unit(source)
     if not rules:
-        block = _indented(json.dumps(rule, indent=unit, ensure_ascii=False), unit * 2)
+        line = _line_end(source)
         end = _end(source, opening)
-        return f"{source[:opening]}[\n{block}\n{unit}]{source[end:]}"
+        return f"{source[:opening]}[{line}{_block(rule, unit, unit * 2, line)}{line}{unit}]{source[end:]}"
     last = text.offset(("rules", len(rules) - 1))
     end = _end(source, last)
     margin = source[source.rfind("\n", 0, last) + 1 : last]
     margin = margin if not margin.strip() else unit * 2
-    block = _indented(json.dumps(rule, indent=unit, ensure_ascii=False), margin)
-    return f"{source[:end]},\n{block}{source[end:]}"
+    line = _line_end(source)
+    return f"{source[:end]},{line}{_block(rule, unit, margin, line)}{source[end:]}"
 
 
 def _read(source: str) -> JsonText:
@@ -77,5 +77,13 @@ def _unit(source: str) -> str:
     return found.group(1) if found else "  "
 
 
-def _indented(block: str, margin: str) -> str:
-    return "\n".join(margin + line for line in block.splitlines())
+def _line_end(source: str) -> str:
+    """How the file ends its lines, lest an editor shows a file of both kinds."""
+    found = re.search(r"\r\n|\n|\r", source)
+    return found.group() if found else "\n"
+
+
+def _block(rule: dict[str, object], unit: str, margin: str, line: str) -> str:
+    # Not splitlines: it would also cut a text at U+2028 and its like, which JSON writes as they are.
+    lines = json.dumps(rule, indent=unit, ensure_ascii=False).split("\n")
+    return line.join(margin + text for text in lines)
