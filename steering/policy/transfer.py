@@ -7,6 +7,7 @@ pickles: they go from the parent to its own workers over a socket that nobody el
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NoReturn
 
 from steering.policy.compile import GlobHit, Hit, Node, Policy
 from steering.policy.model import RulesModel
@@ -43,6 +44,16 @@ def dump(policy: Policy) -> Iterator[bytes]:
     yield b""
 
 
+class Received(Policy):
+    """A policy that decides, and does nothing else: of its rules, what they stand for is in the nodes alone.
+
+    ``rule_set`` holds none of them, lest they look like rules for any destination.
+    """
+
+    def lasting(self, at: float) -> NoReturn:
+        raise NotImplementedError("what lasts is made of the rules as written, which stay with the sender")
+
+
 class Assembler:
     """Puts a policy together again, piece by piece."""
 
@@ -72,10 +83,10 @@ class Assembler:
         addresses: NetworkMap[Hit],
         table: list[Node],
     ) -> None:
-        policy = Policy.__new__(Policy)
+        policy = Received.__new__(Received)
         self._names, self._table = {}, table
         policy.__dict__.update(
-            rule_set=RuleSet(model=RulesModel(rules=[]), rules=rules),
+            rule_set=RuleSet(model=RulesModel(rules=[]), rules=()),
             settings=settings,
             rules=rules,
             _nodes=self._names,
