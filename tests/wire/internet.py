@@ -30,7 +30,8 @@ RECORDS: Records = {
         (f"{name}.", "A"): [ADDRESS]
         for name in (
             "inspected.example", "www.inspected.example", "app.pin.example", "pin.example", "blocked.example",
-            "lab.example", "tool.example", "later.example", "cdn.example", EXPIRED, WRONG_NAME, STRANGER,
+            "lab.example", "tool.example", "later.example", "cdn.example", "captive.apple.com",
+            EXPIRED, WRONG_NAME, STRANGER,
         )
     },
     ("inspected.example.", "MX"): ["10 mail.inspected.example."],

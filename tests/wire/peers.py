@@ -28,7 +28,7 @@ class Peer(Protocol):
     def __call__(self, world: World, host: str) -> Fetched: ...
 
 
-def _issuer(text: str) -> str:
+def issuer_in(text: str) -> str:
     """From the words of openssl and curl: ``issuer=O = X, CN = Y``, ``issuer: O=X; CN=Y``, ``issuer: CN=Y,O=X``."""
     line = re.search(r"issuer[=:](.*)", text)
     name = line and re.search(r"CN ?= ?([^,;\n]+)", line[1])
@@ -42,13 +42,13 @@ def openssl(world: World, host: str) -> Fetched:
         given=f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode(),
     )  # fmt: skip
     assert "Verify return code: 0 (ok)" in ended.out, ended
-    return Fetched(issuer=_issuer(ended.out), text=ended.out)
+    return Fetched(issuer=issuer_in(ended.out), text=ended.out)
 
 
 def curl(world: World, host: str) -> Fetched:
     ended = world.curl("-v", "-x", PROXY, f"https://{host}/")
     assert ended.code == 0, ended.err
-    return Fetched(issuer=_issuer(ended.err), text=ended.out)
+    return Fetched(issuer=issuer_in(ended.err), text=ended.out)
 
 
 _REQUESTS = """
@@ -112,7 +112,7 @@ def git_clone(world: World, host: str, repository: str, into: Path) -> Fetched:
     ended = world.command("git", "clone", f"https://{host}{repository}", into, environment=environment)
     assert ended.code == 0, ended.err
     log = world.command("git", "-C", into, "log", "--format=%s", environment=environment)
-    return Fetched(issuer=_issuer(ended.err), text=log.out)
+    return Fetched(issuer=issuer_in(ended.err), text=log.out)
 
 
 PEERS: Mapping[str, Peer] = {"openssl": openssl, "curl": curl, "requests": python_requests, "node": node}

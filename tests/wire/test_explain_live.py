@@ -1,0 +1,93 @@
+"""What ``steering explain --live`` says of a host is what curl, dig and the PAC find.
+
+Explain is asked on the command line.  The others are not: the PAC that the client is served runs in Node, the
+resolver is asked by dig, the inspector by curl, each from the same address, and the access line says what was done.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.wire.internet import ADDRESS, GATEWAY
+from tests.wire.peers import issuer_in
+from tests.wire.world import INSPECTION_CA, ORIGIN_CA, PAC_URL, PROXY, World
+
+pytestmark = pytest.mark.needs("unshare", "curl", "dig", "node")
+
+PLAIN, IN_LAB = "127.0.0.1", "127.0.0.2"
+THROUGH = "PROXY 127.0.0.1:3128"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A host, the client's address, and what explain must say of the points."""
+
+    host: str
+    pac: str
+    dns: str | None
+    inspector: str
+    source: str = PLAIN
+
+
+TABLE = [
+    Case(host="inspected.example", pac=THROUGH, dns="inspector", inspector="open"),
+    Case(host="app.pin.example", pac="DIRECT", dns="real", inspector="tunnel"),
+    Case(host="pin.example", pac="DIRECT", dns="real", inspector="tunnel"),
+    Case(host="notpin.example", pac=THROUGH, dns="inspector", inspector="open"),
+    Case(host="pin.example.example", pac=THROUGH, dns="inspector", inspector="open"),
+    Case(host="blocked.example", pac=THROUGH, dns="inspector", inspector="block"),
+    Case(host="lab.example", pac=THROUGH, dns="inspector", inspector="open"),
+    Case(host="lab.example", pac="DIRECT", dns="real", inspector="tunnel", source=IN_LAB),
+    Case(host="tool.example", pac=THROUGH, dns="inspector", inspector="open"),
+    Case(host="use-application-dns.net", pac=THROUGH, dns="nxdomain", inspector="refuse"),
+    Case(host="resolver.arpa", pac=THROUGH, dns="nodata", inspector="refuse"),
+    Case(host="captive.apple.com", pac=THROUGH, dns="real", inspector="open"),
+    Case(host=ADDRESS, pac=THROUGH, dns=None, inspector="open"),
+    Case(host="10.1.2.3", pac="DIRECT", dns=None, inspector="refuse"),
+]
+
+# What a client sees of the inspector's doings; an error of the origin's makes it no other.
+ISSUER = {"open": INSPECTION_CA, "block": INSPECTION_CA, "tunnel": ORIGIN_CA, "refuse": ""}
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case.host} from {case.source}")
+def test_explained_as_done(case: Case, world: World) -> None:
+    explained = world.steering("explain", case.host, "--live", "--json", "--source", case.source)
+    assert explained.code == 0, explained.err
+    points = json.loads(explained.out)["points"]
+    assert (points["pac"], points["dns"], points["inspector"]) == (case.pac, case.dns, case.inspector)
+
+    assert _by_pac(world, case) == case.pac
+    assert case.dns is None or _by_dns(world, case) == case.dns
+    assert _by_inspector(world, case) == (case.inspector, ISSUER[case.inspector])
+
+
+_RUN = """
+const [url, host] = process.argv.slice(1);
+eval(require('fs').readFileSync(0, 'utf8') + ';console.log(FindProxyForURL(url, host))');
+"""
+
+
+def _by_pac(world: World, case: Case) -> str:
+    pac = world.curl("--interface", case.source, PAC_URL).out
+    ended = world.command("node", "-e", _RUN, "--", f"https://{case.host}/", case.host, given=pac.encode())
+    assert ended.code == 0, ended.err
+    return ended.out.strip()
+
+
+def _by_dns(world: World, case: Case) -> str:
+    ended = world.command("dig", "@127.0.0.1", "-b", case.source, "+noall", "+answer", "+comments", case.host)
+    if "status: NXDOMAIN" in ended.out:
+        return "nxdomain"
+    assert "status: NOERROR" in ended.out
+    addresses = [line.split()[4] for line in ended.out.splitlines() if "\tA\t" in line]
+    return {(): "nodata", (GATEWAY,): "inspector", (ADDRESS,): "real"}[tuple(addresses)]
+
+
+def _by_inspector(world: World, case: Case) -> tuple[str, str]:
+    place = world.lines.now()
+    ended = world.curl("-v", "--interface", case.source, "-x", PROXY, f"https://{case.host}/")
+    line: dict[str, Any] = world.lines.after(place, point="inspector", host=case.host, client=case.source)
+    return line["action"], issuer_in(ended.err)
