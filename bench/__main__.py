@@ -1,0 +1,132 @@
+"""Every measurement, one after the other: ``python -m bench [NAME ...] [--quick] [--write]``, or ``make bench``.
+
+A measurement is a module beside this one that runs by itself (``python -m bench.dns``) and prints a table; rows as
+one line of JSON at its end are taken where there is one, else the table is read.  What was found is kept in
+bench/results/; ``--write`` also puts it into docs/measurements.json, from which ``make docs`` prints the pages.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypedDict
+
+from bench.report import Row
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+PUBLISHED = HERE.parent / "docs" / "measurements.json"
+FIRST = ("policy", "pac", "dns", "inspector")
+NOT_MEASUREMENTS = frozenset({"__main__", "report"})
+
+
+class Result(TypedDict):
+    """text: what was printed for people.  rows: the same as values, [] where they could not be read."""
+
+    when: str
+    machine: str
+    quick: bool
+    text: str
+    rows: list[Row]
+
+
+def measurements() -> list[str]:
+    """The modules that measure something, the main ones first."""
+    found = {path.stem for path in HERE.glob("*.py")} - NOT_MEASUREMENTS
+    return [name for name in FIRST if name in found] + sorted(found - set(FIRST))
+
+
+def run(name: str, *, quick: bool) -> Result | None:
+    """Run one in a process of its own, its output passed on as it comes; None where it failed."""
+    command = [sys.executable, "-m", f"bench.{name}", *(["--quick"] if quick else [])]
+    with subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if not line.startswith("["):
+                print(line, end="", flush=True)
+    if process.returncode != 0:
+        return None
+    text, rows = parse_output(lines)
+    now = datetime.now(UTC).strftime("%Y-%m-%d")
+    return Result(when=now, machine=machine(), quick=quick, text=text, rows=rows)
+
+
+def parse_output(lines: list[str]) -> tuple[str, list[Row]]:
+    """What a measurement printed, as (text for people, rows)."""
+    printed = [line for line in lines if not line.startswith("[")]
+    encoded = [line for line in lines if line.startswith("[")]
+    text = "\n".join(printed).strip("\n")
+    return text, json.loads(encoded[-1]) if encoded else parse_table(text)
+
+
+def parse_table(text: str) -> list[Row]:
+    """The rows of a table whose cells stand two blanks or more apart; [] for any other text."""
+    header, *lines = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if line.strip()] or [[]]
+    if any(len(line) != len(header) for line in lines):
+        return []
+    return [{key: _value(cell) for key, cell in zip(header, line, strict=True)} for line in lines]
+
+
+def _value(cell: str) -> str | float:
+    bare = cell.replace(",", "")
+    return float(bare) if re.fullmatch(r"-?\d+(\.\d+)?", bare) else cell
+
+
+def machine() -> str:
+    """What it was measured on, in a line."""
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine()
+
+
+def publish(results: dict[str, Result]) -> None:
+    """Replace these measurements among the published ones; the others stay."""
+    PUBLISHED.parent.mkdir(exist_ok=True)
+    known = json.loads(PUBLISHED.read_text("utf-8")) if PUBLISHED.exists() else {}
+    PUBLISHED.write_text(json.dumps(known | results, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def main() -> int:
+    known = measurements()
+    options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; by default all")
+    options.add_argument("--quick", action="store_true", help="short rounds, rougher figures")
+    options.add_argument("--write", action="store_true", help="publish the figures in docs/measurements.json")
+    given = options.parse_args()
+    unknown = [name for name in given.names if name not in known]
+    if unknown:
+        options.error(f"there is no {unknown[0]}; known: {', '.join(known)}")
+    RESULTS.mkdir(exist_ok=True)
+    results: dict[str, Result] = {}
+    failed = []
+    for name in given.names or known:
+        print(f"\n== {name}", flush=True)
+        found = run(name, quick=given.quick)
+        if found is None:
+            failed.append(name)
+            continue
+        results[name] = found
+        (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    if given.write:
+        publish(results)
+        print("\npublished in docs/measurements.json; now run: make docs")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
