@@ -17,7 +17,7 @@ PYTHON ?= $(shell tools/find-python.sh)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint bench agreement clean
+.PHONY: help run test lint docs bench agreement clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,7 +34,11 @@ lint: $(VENV)/tools  ## ruff and mypy --strict
 	@$(BIN)/mypy --no-error-summary
 	@echo "ruff and mypy: clean"
 
-bench: $(VENV)/tools .deps/ready  ## measure against the peers, side by side (ARGS="policy")
+docs: $(VENV)/installed  ## write the documentation's tables and examples anew, from the code
+	@$(BIN)/python -m tools.doc_tables
+	@$(BIN)/python -m tools.doc_examples
+
+bench: $(VENV)/tools .deps/ready  ## measure against the peers, side by side (ARGS="policy --quick")
 	@exec $(BIN)/python -m bench $(ARGS)
 
 agreement: $(VENV)/tools .deps/ready  ## a million random flows through every enforcement point (FLOWS=..., SEED=...)

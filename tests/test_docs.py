@@ -1,0 +1,222 @@
+"""The documentation says what is so: examples run, links resolve, tables are those of the code."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from bench.__main__ import PUBLISHED, measurements
+from steering.catalog import load_categories
+from steering.control.accesslog import as_json
+from steering.control.config import Config, load_config
+from steering.control.metrics import metrics_of
+from steering.control.status import Status
+from steering.policy import Point
+from steering.policy.access import Access
+from steering.policy.document import as_line, read_document
+from steering.policy.model import GroupModel, ProgramModel, RuleModel, RulesModel
+from steering.resources import starter_rules
+from steering_inspector.pages import REASONS
+from tests.kit import ROOT
+from tools.doc_examples import FENCE, can_run, fits, run, steps
+from tools.doc_tables import PRINTED, pages, printed
+
+PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in pages()}
+_CODE = re.compile(r"`([^`\n]+)`")
+
+
+def blocks(kind: str) -> Iterator[tuple[str, str]]:
+    """(page, text) of every fenced block of a kind, in order."""
+    for page, text in PAGES.items():
+        yield from ((page, dedent(found[3])) for found in FENCE.finditer(text) if found[2] == kind)
+
+
+def prose(text: str) -> str:
+    """A page without its fenced blocks."""
+    return FENCE.sub("", text)
+
+
+# Printed tables
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_printed_tables_are_those_of_the_code(page: str) -> None:
+    assert PAGES[page] == printed(PAGES[page]), "run: make docs"
+
+
+def test_every_printed_table_is_used() -> None:
+    used = {name.split()[0] for text in PAGES.values() for name in re.findall(r"<!-- printed: ([\w -]+?) -->", text)}
+    assert used | {"limits"} == set(PRINTED)
+
+
+def test_every_section_of_the_configuration_has_its_table() -> None:
+    told = re.findall(r"printed: settings-of (\w+)", PAGES["docs/configuration.md"])
+    assert told == list(Config.model_fields)
+
+
+def test_published_measurements_can_be_made_again() -> None:
+    assert set(json.loads(PUBLISHED.read_text("utf-8"))) <= set(measurements())
+
+
+# Tables that are written by hand, for their words, and held to the code, for their rows
+
+
+def access_fields() -> list[str]:
+    line = Access(
+        at=0.0, point=Point.DNS, client="192.0.2.1", host="x.example", effect="real", rule=None, why="no rule matches"
+    )
+    return list(json.loads(as_json(line)))
+
+
+def metric_names() -> list[str]:
+    text = metrics_of(lambda: {"dns:x": 1, "dns:cache:entries": 1}, Status())().decode()
+    return re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)
+
+
+def model_keys(*models: type) -> list[str]:
+    return [field.alias or key for model in models for key, field in model.model_fields.items()]  # type: ignore[attr-defined]  # all are models
+
+
+HELD: dict[str, tuple[str, str, str, Callable[[], list[str]]]] = {
+    "the file": ("docs/rules.md", "The file", "key", lambda: model_keys(RulesModel)),
+    "a rule": ("docs/rules.md", "A rule", "key", lambda: model_keys(RuleModel)),
+    "a program": ("docs/rules.md", "Programs", "condition", lambda: model_keys(ProgramModel)),
+    "access lines": ("docs/operations.md", "Logs", "field", access_fields),
+    "metrics": ("docs/operations.md", "Metrics", "metric", metric_names),
+}
+
+
+def first_column(page: str, heading: str, head: str) -> list[str]:
+    """The code words in the first column of the table under ``heading`` whose first column is called ``head``."""
+    section = re.search(rf"^##+ {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGES[page], re.MULTILINE | re.DOTALL)
+    assert section, f"{page} has no section {heading}"
+    found = re.search(rf"^\| {head} \|.*\n\|[ |-]+\n((?:\|.*\n)+)", section[1], re.MULTILINE)
+    assert found, f"{heading} has no table of {head}"
+    return [word for row in found[1].splitlines() for word in _CODE.findall(row.split("|")[1])]
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_hand_written_tables_name_everything(case: str) -> None:
+    page, heading, head, expected = HELD[case]
+    assert sorted(first_column(page, heading, head)) == sorted(expected())
+
+
+def test_a_group_is_told() -> None:
+    assert all(f"`{key}`" in PAGES["docs/rules.md"] for key in GroupModel.model_fields)
+
+
+def test_reasons_in_the_troubleshooting_exist() -> None:
+    assert set(first_column("docs/operations.md", "Troubleshooting", "seen")) <= set(REASONS)
+
+
+NOT_SETTINGS = ("py", "json", "decide")  # files, and a method of the policy
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_that_are_mentioned_exist(page: str) -> None:
+    sections = "|".join(Config.model_fields)
+    mentioned = {tuple(m) for m in re.findall(rf"`({sections})\.([a-z_0-9]+)`", prose(PAGES[page]))}
+    known = {(section, key) for section in Config.model_fields for key in type(getattr(Config(), section)).model_fields}
+    assert {m for m in mentioned - known if m[1] not in NOT_SETTINGS} == set()
+
+
+def test_paths_in_the_contributors_guide_exist() -> None:
+    paths = re.findall(
+        r"`((?:steering|dns|inspector|pac_templates|tests|tools|bench|docs)/[\w./-]*)`", PAGES["CONTRIBUTING.md"]
+    )
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+# Examples
+
+
+def is_policy(value: object) -> bool:
+    return isinstance(value, dict) and ("rules" in value or "name" in value)
+
+
+RULES_EXAMPLES = [(page, text) for page, text in blocks("json") if is_policy(json.loads(text))]
+
+
+@pytest.mark.parametrize(("page", "text"), RULES_EXAMPLES, ids=[page for page, _ in RULES_EXAMPLES])
+def test_rules_in_examples_can_be_enforced(page: str, text: str) -> None:
+    whole = text if "rules" in json.loads(text) else f'{{"rules": [{text}]}}'
+    reading = read_document(whole, load_categories())
+    assert [as_line(finding) for finding in reading.findings] == []
+
+
+TOML_EXAMPLES = list(blocks("toml"))
+
+
+@pytest.mark.parametrize(("page", "text"), TOML_EXAMPLES, ids=[page for page, _ in TOML_EXAMPLES])
+def test_configurations_in_examples_are_taken(page: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "steering.toml"
+    file.write_text(text)
+    assert load_config(file, {}).file == file
+
+
+CONSOLE = {page: [step for name, text in blocks("console") if name == page for step in steps(text)] for page in PAGES}
+
+
+@pytest.mark.parametrize("page", [page for page, found in CONSOLE.items() if found])
+def test_commands_in_examples_print_what_is_shown(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of a page one after the other, in a folder with the starter rules."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STEERING_POLICY_RULES", raising=False)
+    (tmp_path / "rules.json").write_bytes(starter_rules().read_bytes())
+    outputs = [(command, shown, run(command)) for command, shown in CONSOLE[page] if can_run(command)]
+    assert [(command, output) for command, shown, output in outputs if not fits(shown, output)] == [], "run: make docs"
+
+
+def test_what_is_shown_may_be_shortened() -> None:
+    output = "one\ntwo\nthree 3\n"
+    assert all(fits(shown, output) for shown in ("", output, "...\n", "one\n...\n", "...\nthree ...\n"))
+    assert not any(fits(shown, output) for shown in ("one\n", "...\ntwo\n", "two\n...\n", "one\ntwo\nthree\n"))
+
+
+# Links
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    return {slug(heading) for heading in headings} | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_resolve(page: str) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(PAGES[page])):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text("utf-8"))):
+            broken.append(target)
+    assert broken == []
+
+
+def test_the_pages_that_the_code_points_at_exist() -> None:
+    assert "## Low ports" in PAGES["docs/operations.md"], "named by the banner of 'steering serve'"
+    assert 'id="packaging"' in PAGES["docs/decisions.md"], "named by tests/test_packaging.py"
+
+
+def test_the_picture_is_readable_in_both_modes_and_without_eyes() -> None:
+    text = (ROOT / "docs" / "steering.svg").read_text("utf-8")
+    picture = ElementTree.fromstring(text)
+    names = {element.tag.rpartition("}")[2] for element in picture}
+    assert {"title", "desc"} <= names
+    assert "prefers-color-scheme: dark" in text
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), "nothing is loaded from elsewhere"
+
+
+def test_the_first_two_commands_of_the_readme() -> None:
+    first = next(text for page, text in blocks("console") if page == "README.md")
+    assert first == "$ make run\n$ make test\n"

@@ -1,0 +1,102 @@
+"""The commands in the documentation's ``console`` blocks, run: ``make docs`` writes their output anew, a test compares.
+
+The commands of a page run one after the other in a folder with the starter rules.  In what is shown, ``...`` alone on
+a line stands for any lines, and within a line for anything; a command without output is only run.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent, indent
+
+from typer.testing import CliRunner
+
+from steering.cli.commands import app
+from steering.resources import starter_rules
+from tools.doc_tables import ROOT, pages
+
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+# What asks a running service, or is one.
+OF_A_SERVICE = ("steering serve", "steering status", "steering reload", "steering pac token", "steering ca")
+
+
+def steps(block: str) -> Iterator[tuple[str, str]]:
+    """(command line, the output that is shown behind it) of a console block."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def can_run(command: str) -> bool:
+    return command.startswith("steering ") and not command.startswith(OF_A_SERVICE) and "--live" not in command
+
+
+def run(command: str) -> str:
+    """What the command prints, both streams.  Raises whatever it raises but its exit."""
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+def fits(shown: str, output: str) -> bool:
+    parts = (
+        r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
+        for line in shown.splitlines()
+    )
+    return not shown or re.fullmatch("".join(parts), output) is not None
+
+
+def rewritten(page: str) -> str:
+    """``page`` with the output of every command that prints something else now, but for revisions, which change."""
+
+    def block(match: re.Match[str]) -> str:
+        if match[2] != "console":
+            return match[0]
+        told = "".join(f"$ {command}\n{_now(command, shown)}" for command, shown in steps(dedent(match[3])))
+        return f"{match[1]}```console\n{indent(told, match[1])}{match[1]}```"
+
+    with _starter_folder():
+        return FENCE.sub(block, page)
+
+
+def _now(command: str, shown: str) -> str:
+    if not can_run(command):
+        return shown
+    output = run(command)
+    if fits(shown, output):
+        return shown
+    if "..." in shown.splitlines()[:-1]:
+        print(f"shorten by hand what '{command}' prints now:\n{output}", file=sys.stderr)
+        return shown
+    return re.sub(r"^revision .*", "revision ...", output, flags=re.MULTILINE)
+
+
+@contextlib.contextmanager
+def _starter_folder() -> Iterator[None]:
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "rules.json").write_bytes(starter_rules().read_bytes())
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+def main() -> None:
+    for page in pages():
+        text = page.read_text("utf-8")
+        fresh = rewritten(text)
+        if fresh != text:
+            page.write_text(fresh, "utf-8")
+            print(f"wrote {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
