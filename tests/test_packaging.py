@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -134,12 +135,61 @@ def test_no_file_of_the_wheel_stands_in_a_foreign_package(wheel: Path) -> None:
     assert tops == {package for packages in PACKAGE_ROOTS.values() for package in packages}
 
 
+# Each was lost at least once by somebody's packaging: data of a subpackage, of another import root, of the root folder.
+EASILY_LOST = (
+    "steering/_data/pac_templates/base.js.j2",
+    "steering/_data/rules.json",
+    "steering/catalog/apps/zoom.json",
+    "steering/control/page.html.j2",
+    "steering/policy/rules.schema.json",
+    "steering/py.typed",
+    "steering_dns/py.typed",
+    "steering_inspector/page.html.j2",
+)
+
+
+def test_a_wheel_holds_what_is_easily_lost(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert set(EASILY_LOST) - set(archive.namelist()) == set()
+
+
 def test_an_installed_wheel_runs_from_any_folder(installed: Path, tmp_path: Path) -> None:
     said = run(installed.parent / "steering", "--help", cwd=tmp_path)
     assert "serve" in said
     assert "explain" in said
     explained = run(installed.parent / "steering", "explain", "--help", cwd=tmp_path)
     assert "--program" in explained
+
+
+def test_an_installed_wheel_says_its_version(installed: Path, tmp_path: Path) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert run(installed.parent / "steering", "--version", cwd=tmp_path) == f"steering {version}\n"
+
+
+def test_an_installed_wheel_makes_and_explains_a_policy(installed: Path, tmp_path: Path) -> None:
+    """Starter rules, catalog, categories and PAC templates are all read on the way."""
+    steering = installed.parent / "steering"
+    run(steering, "init", "made", cwd=tmp_path)
+    rules = tmp_path / "made" / "rules.json"
+    assert rules.read_text("utf-8") == (ROOT / "rules.json").read_text("utf-8")
+    assert "can be enforced" in run(steering, "check", rules, cwd=tmp_path)
+    assert run(steering, "explain", "zoom.us", "--rules", rules, cwd=tmp_path).startswith("zoom.us: bypass\n")
+    assert "FindProxyForURL" in run(steering, "pac", "--rules", rules, cwd=tmp_path)
+    assert "signal" in run(steering, "catalog", "list", cwd=tmp_path)
+
+
+SHOWS_PAGES = """
+from steering.control.page import render_page
+from steering.control.status import Status
+from steering_inspector.pages import page
+print(render_page(Status(), "http://127.0.0.1:8080"))
+print(page(403, "blocked", host="x.example", why="", rule=None, request_id="1").decode())
+"""
+
+
+def test_an_installed_wheel_shows_its_pages(installed: Path, tmp_path: Path) -> None:
+    said = run(installed, "-c", SHOWS_PAGES, cwd=tmp_path)
+    assert said.count("<!doctype html>") == 2
 
 
 FINDS = """
@@ -170,6 +220,15 @@ def test_a_wheel_finds_its_files_without_being_unpacked(wheel: Path, tmp_path: P
     code = f"import sys; sys.path.insert(0, {str(wheel)!r})\n" + FINDS.replace("steering_dns, steering_inspector", "os")
     where, *files = run(sys.executable, "-I", "-c", code, cwd=tmp_path).splitlines()
     assert str(wheel) in where
+    assert files == shipped()
+
+
+def test_a_bare_checkout_finds_its_files(tmp_path: Path) -> None:
+    """Nothing installed but the dependencies, the three roots on the path: as pytest's ``pythonpath`` has it."""
+    python = make_environment(tmp_path / "venv")
+    roots = [str(ROOT), str(ROOT / "dns"), str(ROOT / "inspector")]
+    where, *files = run(python, "-c", f"import sys; sys.path[:0] = {roots}\n{FINDS}", cwd=tmp_path).splitlines()
+    assert where == str(ROOT / "steering" / "__init__.py")
     assert files == shipped()
 
 
