@@ -1,7 +1,7 @@
 """HTTP/1 heads through aiohttp's C parsers, one head at a time.
 
 The only module that touches aiohttp's parser classes, which are semi-public: pyproject holds the minor
-version, ``tests/inspector/test_heads.py`` the contract.  Bodies never pass through them (see ``framing``), so a
+version, ``tests/inspector/test_parsers.py`` the contract.  Bodies never pass through them (see ``framing``), so a
 parser lives for one head: making one costs half a microsecond and leaves no state from message to message.
 """
 
