@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tests.wire.world import PROXY, World
+from tests.wire.world import PAC_URL, PROXY, World
 
 PROXY_ADDRESS = PROXY.removeprefix("http://")
 
@@ -116,3 +116,17 @@ def git_clone(world: World, host: str, repository: str, into: Path) -> Fetched:
 
 
 PEERS: Mapping[str, Peer] = {"openssl": openssl, "curl": curl, "requests": python_requests, "node": node}
+
+
+_RUN_PAC = """
+const [url, host] = process.argv.slice(1);
+eval(require('fs').readFileSync(0, 'utf8') + ';console.log(FindProxyForURL(url, host))');
+"""
+
+
+def pac_returns(world: World, host: str, source: str) -> str:
+    """What the PAC that a client at ``source`` is served says of ``host``, run by Node."""
+    pac = world.curl("--interface", source, PAC_URL).out
+    ended = world.command("node", "-e", _RUN_PAC, "--", f"https://{host}/", host, given=pac.encode())
+    assert ended.code == 0, ended.err
+    return ended.out.strip()

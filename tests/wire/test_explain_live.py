@@ -1,7 +1,8 @@
 """What ``steering explain --live`` says of a host is what curl, dig and the PAC find.
 
-Explain is asked on the command line.  The others are not: the PAC that the client is served runs in Node, the
-resolver is asked by dig, the inspector by curl, each from the same address, and the access line says what was done.
+Explain is asked once on the command line, which takes a while to start, else where that asks.  The PAC that the client
+is served runs in Node, dig asks the resolver and curl the inspector, each from the same address; the access line says
+what was done.
 """
 
 import json
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.wire.internet import ADDRESS, GATEWAY
-from tests.wire.peers import issuer_in
-from tests.wire.world import INSPECTION_CA, ORIGIN_CA, PAC_URL, PROXY, World
+from tests.wire.peers import issuer_in, pac_returns
+from tests.wire.world import INSPECTION_CA, ORIGIN_CA, PROXY, World
 
 pytestmark = pytest.mark.needs("unshare", "curl", "dig", "node")
 
@@ -48,33 +49,28 @@ TABLE = [
     Case(host="10.1.2.3", pac="DIRECT", dns=None, inspector="refuse"),
 ]
 
+
+def test_the_command_prints_what_the_service_answers(world: World) -> None:
+    ended = world.steering("explain", "https://lab.example/x", "--live", "--json", "--source", IN_LAB)
+    assert ended.code == 0, ended.err
+    answer = world.service.ask("POST", "/explain", {"target": "lab.example", "source": IN_LAB})
+    assert json.loads(ended.out) == answer
+    match = {"rule": "Laboratory", "action": "bypass", "matched": "yes", "on": "lab.example"}
+    assert (answer["rule"], answer["pending"], answer["matches"]) == ("Laboratory", [], [match])
+
+
 # What a client sees of the inspector's doings; an error of the origin's makes it no other.
 ISSUER = {"open": INSPECTION_CA, "block": INSPECTION_CA, "tunnel": ORIGIN_CA, "refuse": ""}
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case.host} from {case.source}")
 def test_explained_as_done(case: Case, world: World) -> None:
-    explained = world.steering("explain", case.host, "--live", "--json", "--source", case.source)
-    assert explained.code == 0, explained.err
-    points = json.loads(explained.out)["points"]
+    points = world.service.ask("POST", "/explain", {"target": case.host, "source": case.source})["points"]
     assert (points["pac"], points["dns"], points["inspector"]) == (case.pac, case.dns, case.inspector)
 
-    assert _by_pac(world, case) == case.pac
+    assert pac_returns(world, case.host, case.source) == case.pac
     assert case.dns is None or _by_dns(world, case) == case.dns
     assert _by_inspector(world, case) == (case.inspector, ISSUER[case.inspector])
-
-
-_RUN = """
-const [url, host] = process.argv.slice(1);
-eval(require('fs').readFileSync(0, 'utf8') + ';console.log(FindProxyForURL(url, host))');
-"""
-
-
-def _by_pac(world: World, case: Case) -> str:
-    pac = world.curl("--interface", case.source, PAC_URL).out
-    ended = world.command("node", "-e", _RUN, "--", f"https://{case.host}/", case.host, given=pac.encode())
-    assert ended.code == 0, ended.err
-    return ended.out.strip()
 
 
 def _by_dns(world: World, case: Case) -> str:
