@@ -3,6 +3,7 @@
 PACs are bytes made beforehand; who gets which is decided by the peer's address (never by a header) or a token.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -123,7 +124,7 @@ def _takes_gzip(accepted: str) -> bool:
     for part in accepted.lower().split(","):
         name, _, weight = part.partition(";")
         if name.strip() == "gzip":
-            return weight.replace(" ", "").rstrip("0").rstrip(".") != "q="
+            return re.fullmatch(r"\s*q=0(\.0*)?\s*", weight) is None
     return False
 
 
