@@ -21,7 +21,9 @@ from steering.policy import (
     rule_set,
 )
 from steering.policy.decision import STRENGTH
+from steering.policy.errors import HostError
 from tests.policy import twin
+from tests.policy.work import calls
 from tests.policy.worlds import compiled_from, flows, full_flows, instants, rule_lists, rules
 
 NOW = 1_775_000_000.0
@@ -63,6 +65,11 @@ GRAMMAR = ["zoom.us", "=www.google.com", "*.adobe.io", "api-*.duosecurity.com", 
 def test_vectors(host: str, bypassed: bool) -> None:
     decision = policy_of({"domains": GRAMMAR}).decide(to(host), NOW)
     assert (decision.action is Action.BYPASS) == bypassed
+
+
+def test_an_empty_host_is_none() -> None:
+    with pytest.raises(HostError):
+        to("")
 
 
 def summary(decision: Decision) -> tuple[Action, str | None, frozenset[Fact]]:
@@ -219,3 +226,65 @@ def test_a_rule_that_matches_in_two_ways_is_named_once() -> None:
         to("a.example.com"), NOW
     )
     assert [(m.rule, m.on) for m in decision.matches] == [("r0", "a.example.com")]
+
+
+def test_an_empty_group_matches_nothing_whoever_claims_to_belong_to_it() -> None:
+    rules = [{"name": "a", "domains": ["zoom.us"], "source": [f"group:{g}"]} for g in ("none",)]
+    policy = compile_policy(rule_set(RulesModel.model_validate({"groups": {"none": {}}, "rules": rules})))
+    assert policy.decide(to("zoom.us"), NOW).matches == ()
+    assert policy.decide(to("zoom.us", groups=frozenset({"none"})), NOW).matches == ()
+
+
+def test_a_claimed_group_is_seen_without_address_or_user() -> None:
+    groups = {"sales": {"networks": ["10.1.0.0/16"]}, "other": {"users": ["ann"]}}
+    rules = [{"name": "a", "domains": ["zoom.us"], "source": ["group:sales"]}]
+    policy = compile_policy(rule_set(RulesModel.model_validate({"groups": groups, "rules": rules})))
+    decided = {claimed: policy.decide(to("zoom.us", groups=frozenset({claimed})), NOW) for claimed in groups}
+    assert {claimed: decision.bypasses for claimed, decision in decided.items()} == {"sales": True, "other": False}
+    assert decided["other"].pending == {Fact.SOURCE}
+
+
+@given(rule_lists, flows, instants)
+def test_what_is_disabled_or_out_of_time_might_as_well_not_be_there(
+    documents: list[dict[str, object]], flow: Flow, at: float
+) -> None:
+    parsed = compiled_from(documents)
+    kept = [
+        document for document, rule in zip(documents, parsed.rules, strict=True) if rule.enabled and rule.in_time(at)
+    ]
+    assert compile_policy(parsed).decide(flow, at) == compile_policy(compiled_from(kept)).decide(flow, at)
+
+
+@given(rule_lists, flows, instants)
+def test_nothing_changes_before_the_next_change(documents: list[dict[str, object]], flow: Flow, at: float) -> None:
+    policy = compile_policy(compiled_from(documents))
+    change = policy.next_change(at)
+    last = at + 1e9 if change is None else change - 0.001
+    assert policy.decide(flow, last) == policy.decide(flow, at)
+    assert change is None or change > at
+
+
+def large(count: int, *more: dict[str, object]) -> Policy:
+    return policy_of({"domains": [f"h{i}.d{i % 97}.example{i % 13}.com" for i in range(count)]}, *more)
+
+
+@pytest.mark.parametrize(
+    ("host", "labels"),
+    [("h1.d1.example1.com", 4), ("a.b.c.h1.d1.example1.com", 7), ("other.example", 2), ("a." * 100 + "example", 101)],
+)
+def test_a_decision_looks_up_each_label_once_however_many_domains_there_are(host: str, labels: int) -> None:
+    flow = to(host)
+    work = []
+    for count in (2, 200, 20_000):
+        policy = large(count)
+        made = calls(lambda policy=policy: policy.decide(flow, NOW))  # type: ignore[misc]
+        assert made["dict.get"] == labels
+        work.append(made)
+    assert work[0] == work[1] == work[2]  # and everything else that a decision does is the same too
+
+
+def test_rules_that_do_not_hold_the_host_cost_nothing() -> None:
+    flow = to("h1.d1.example1.com")
+    others: list[dict[str, object]] = [{"domains": [f"o{i}.example"], "programs": ["zoom"]} for i in range(500)]
+    alone, among = large(2), large(2, *others)
+    assert calls(lambda: alone.decide(flow, NOW)) == calls(lambda: among.decide(flow, NOW))

@@ -1,12 +1,15 @@
 """Strict JSON with places: what is refused, in which words, and where."""
 
 import json
+import re
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steering.policy import json_text
+from steering.policy.findings import Pointer
 from steering.policy.json_text import MAX_DEPTH, MAX_FAULTS, MAX_NUMBER, read_json
 
 
@@ -110,6 +113,36 @@ def test_reads_what_the_standard_parser_reads(value: json_text.JsonValue, indent
     assert read.faults == []
     assert read.value == json.loads(text)
     assert read_json(text.encode()).value == read.value
+
+
+def pointers(value: json_text.JsonValue) -> Iterator[Pointer]:
+    yield ()
+    inside = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
+    for token, child in inside:
+        yield from ((token, *rest) for rest in pointers(child))
+
+
+@given(values, st.sampled_from([None, 0, 2]), st.sampled_from([("\n", ""), ("\r\n", ""), ("\r", " "), ("\n", "\n\n")]))
+def test_every_value_and_key_stands_where_it_is_said_to(
+    value: json_text.JsonValue, indent: int | None, around: tuple[str, str]
+) -> None:
+    """The place is tried on the text itself: by lines cut in the three ways that files end them."""
+    line_end, before = around
+    text = before + json.dumps(value, indent=indent).replace("\n", line_end)
+    read, decoder, lines = read_json(text), json.JSONDecoder(), re.split("\r\n|\n|\r", text)
+
+    def decoded_at(offset: int) -> object:
+        line, column = read.line_column(offset)
+        assert text.startswith(lines[line - 1][column - 1 :], offset)
+        return decoder.raw_decode(text, offset)[0]
+
+    for pointer in pointers(value):
+        at: object = value
+        for token in pointer:
+            at = at[token]  # type: ignore[index]  # a list's number or an object's key, as pointers gives them
+        assert decoded_at(read.offset(pointer)) == at
+        if pointer and isinstance(pointer[-1], str):
+            assert decoded_at(read.key_offset(pointer)) == pointer[-1]
 
 
 @given(st.text(alphabet='[]{}:,"\\u0dea18 tfnN-.eE/*#\n\ud800', max_size=40))
