@@ -100,7 +100,9 @@ class Planner:
         self._loopback = {v: records.addresses(_LOOPBACK, v, ttl_s) for v in (4, 6)}
         self._zones = {wire.to_wire(name): name for name in settings.zones}
         self._own = {
-            name: {v: records.addresses(found, v, ttl_s) for v in (4, 6)} for name, found in settings.own_names.items()
+            name: {v: records.addresses(found, v, ttl_s) for v in (4, 6)}
+            for name, found in settings.own_names.items()
+            if found
         }
         self._probe = wire.to_wire(f"{settings.loop_token}.{LOOP_PROBE}")
 
@@ -133,7 +135,7 @@ class Planner:
             return self._local("nxdomain", reserved.key, NXDOMAIN, decision, ede=wire.EDE_BLOCKED)
         if reserved is RESOLVER:
             return self._nodata(reserved.key, decision)
-        if reserved is OWN and self._own.get(host.text):
+        if reserved is OWN and host.text in self._own:
             return self._own_answer(self._own[host.text], qtype, reserved.key, decision)
         zone = next((self._zones[s] for s in wire.suffixes_of(name) if s in self._zones), None)
         if zone is not None:

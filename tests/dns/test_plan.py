@@ -5,6 +5,7 @@ import pytest
 from steering.policy import Host
 from steering_dns import parse_upstream, wire
 from steering_dns.plan import Planner, host_of
+from steering_dns.settings import DnsSettings
 from steering_dns.views import Views
 from tests.dns.world import RULES, policy_of, settings_for
 
@@ -12,8 +13,15 @@ POLICY = policy_of(RULES)
 SETTINGS = settings_for((parse_upstream("udp://127.0.0.1:1"),))
 
 
-def plan(name: str, rtype: int = wire.A, *, client: str = "127.0.0.1", rclass: int = wire.IN) -> tuple[str, str]:
-    planner = Planner(SETTINGS, POLICY, {})
+def plan(
+    name: str,
+    rtype: int = wire.A,
+    *,
+    client: str = "127.0.0.1",
+    rclass: int = wire.IN,
+    settings: DnsSettings = SETTINGS,
+) -> tuple[str, str]:
+    planner = Planner(settings, POLICY, {})
     asked = wire.to_wire(name)
     query = wire.Query(b"\0\0", 1, asked, rtype, rclass, b"", None)
     found = planner.plan(query, Views(SETTINGS, POLICY).of(client), 1_800_000_000.0)
@@ -48,6 +56,12 @@ def test_classes_and_strangers() -> None:
     assert plan("version.bind", wire.TXT, rclass=wire.CHAOS, client="10.0.0.1") == ("refused", "class")
     assert plan("pinned.example", rclass=255) == ("refused", "class")
     assert plan("pinned.example", client="203.0.113.1") == ("refused", "client")
+
+
+def test_a_name_of_our_own_without_addresses_is_asked_for() -> None:
+    assert plan("steering.example") == ("own", "own-name")
+    without = settings_for((parse_upstream("udp://127.0.0.1:1"),), own_names={"steering.example": ()})
+    assert plan("steering.example", settings=without) == ("real", "own-name")
 
 
 def test_hosts_of_wire_names() -> None:

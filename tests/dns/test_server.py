@@ -104,15 +104,15 @@ async def test_private_reverse_names_go_to_the_first_zone_only() -> None:
 
 
 async def test_a_zone_is_asked_of_its_own_servers_and_of_no_other() -> None:
-    async with UpstreamServer({("host.corp.example.", "A"): ["10.1.1.1"]}) as inner:
-        async with world(zone=(parse_upstream(f"udp://127.0.0.1:{inner.port}"),)) as w:
-            assert await w.answer("host.corp.example") == ("NOERROR", ["A 10.1.1.1"])
-            assert await w.answer("nothing.corp.example") == ("NXDOMAIN", [])
-            assert await w.answer("nothing.corp.example", "MX") == ("NXDOMAIN", [])
-            assert [name for name, _ in w.upstream.asked if name.endswith("corp.example.")] == []
-            inner.chaos.rcode = 2
-            assert await w.answer("other.corp.example") == ("SERVFAIL", [])
-            assert w.upstream.types_asked("other.corp.example.") == set()
+    inner = UpstreamServer({("host.corp.example.", "A"): ["10.1.1.1"]})
+    async with inner, world(zone=(parse_upstream(f"udp://127.0.0.1:{inner.port}"),)) as w:
+        assert await w.answer("host.corp.example") == ("NOERROR", ["A 10.1.1.1"])
+        assert await w.answer("nothing.corp.example") == ("NXDOMAIN", [])
+        assert await w.answer("nothing.corp.example", "MX") == ("NXDOMAIN", [])
+        assert [name for name, _ in w.upstream.asked if name.endswith("corp.example.")] == []
+        inner.chaos.rcode = 2
+        assert await w.answer("other.corp.example") == ("SERVFAIL", [])
+        assert w.upstream.types_asked("other.corp.example.") == set()
 
 
 async def test_flags_and_extended_errors() -> None:
