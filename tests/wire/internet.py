@@ -15,9 +15,12 @@ from pathlib import Path
 from tests.dns.upstream import Records, UpstreamServer
 from tests.inspector.origin import Head, Origin, Reply, TestCa, digest, origin_ca, whole
 
-ADDRESS = "192.0.2.10"
-NOBODY = "192.0.2.11"  # an address of this machine where nothing listens
-GATEWAY = "192.0.2.1"  # where the transparent inspector is
+# Public addresses, so that nothing need be opened up for them; those of a project that answers no web request
+# (AS112, RFC 7535).
+ADDRESS = "192.31.196.10"
+NOBODY = "192.31.196.11"  # an address of this machine where nothing listens
+INSIDE = "10.0.0.5"  # in nobody's reach
+GATEWAY = "192.31.196.1"  # where the transparent inspector is
 ADDRESSES = tuple(f"{address}/32" for address in (ADDRESS, NOBODY, GATEWAY))
 
 # What each name's certificate is.  A name that is not here has a good one.
@@ -35,12 +38,16 @@ RECORDS: Records = {
         )
     },
     ("inspected.example.", "MX"): ["10 mail.inspected.example."],
-    ("inspected.example.", "HTTPS"): ['1 . alpn="h3,h2" ipv4hint=192.0.2.10'],
+    ("inspected.example.", "HTTPS"): ['1 . alpn="h3,h2" ipv4hint=192.31.196.10'],
     ("app.pin.example.", "HTTPS"): ['1 . alpn="http/1.1"'],
     ("chain.pin.example.", "CNAME"): ["cdn.example."],
     ("closed.example.", "A"): [NOBODY],
     ("gateway.example.", "A"): [GATEWAY],
     ("rebound.example.", "A"): ["127.0.0.1"],
+    # What the company's own server knows; here it is the same one.
+    ("steering.example.", "A"): [NOBODY],
+    ("wiki.corp.example.", "A"): [INSIDE],
+    ("5.0.0.10.in-addr.arpa.", "PTR"): ["wiki.corp.example."],
 }  # fmt: skip
 
 

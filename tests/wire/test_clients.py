@@ -211,12 +211,17 @@ REFUSED = {
         host="169.254.169.254", reason="reserved", why="link-local addresses do not leave the wire",
         detail="CONNECT 169.254.169.254:443",
     ),
+    "CONNECT to a name without a dot": Refused(
+        request=_connect("intranet:443"), status=403, heading="Not reached from here: intranet",
+        host="intranet", reason="reserved", why="a name without a dot is completed by the client's search list",
+        detail="CONNECT intranet:443",
+    ),
     "CONNECT inside": Refused(
         request=_connect("10.1.2.3:443"), status=403, heading="Not reached from here: 10.1.2.3",
         host="10.1.2.3", reason="reserved", why="an internal zone or network of the configuration",
         detail="CONNECT 10.1.2.3:443",
     ),
-    "a name that leads to our own listener, in a network that is opened up": Refused(
+    "a name that leads to our own listener": Refused(
         request=_get("http://gateway.example/"), status=403, heading="Not reached from here: gateway.example",
         host="gateway.example", reason="destination", action="open", why=BY_DEFAULT, detail="GET /",
     ),

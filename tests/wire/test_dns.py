@@ -10,7 +10,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from tests.wire.internet import ADDRESS, GATEWAY
+from tests.wire.internet import ADDRESS, GATEWAY, INSIDE, NOBODY
 from tests.wire.test_clients import check_line
 from tests.wire.world import World
 
@@ -64,6 +64,14 @@ TABLE = {
     "discovery of resolvers": Asked(arguments="_dns.resolver.arpa SVCB", status="NOERROR"),
     "loopback": Asked(arguments="localhost", status="NOERROR", answers=("127.0.0.1",)),
     "local use": Asked(arguments="printer.local", status="NXDOMAIN"),
+    "an internal zone, private address and all": Asked(
+        arguments="wiki.corp.example", status="NOERROR", answers=(INSIDE,)
+    ),
+    "a public name with a private address": Asked(
+        arguments="rebound.example", status="NOERROR", source=FIRST_TRUE
+    ),
+    "a private address' name": Asked(arguments="-x 10.0.0.5", status="NOERROR", answers=("wiki.corp.example.",)),
+    "our own name": Asked(arguments="steering.example", status="NOERROR", answers=(NOBODY,)),
     "the last steered client": Asked(
         arguments="inspected.example", status="NOERROR", answers=(GATEWAY,), source=LAST_STEERED
     ),

@@ -6,6 +6,7 @@ A world of its own, whose rules every test sets anew.
 import asyncio
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 class Kept:
-    """One TLS connection to the transparent inspector.  issuer: of the certificate that it was shown."""
+    """One TLS connection to the transparent inspector; use ``with``.  issuer: of the certificate that it was shown."""
 
     def __init__(self, world: World, host: str) -> None:
         self._world = world
@@ -67,11 +68,16 @@ class Kept:
         except ConnectionResetError:
             return b""
 
-    def close(self) -> None:
+    def __enter__(self) -> "Kept":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
         self._world.space.run(self._close())
 
     async def _close(self) -> None:
         self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
 
 def points(world: World, host: str) -> tuple[str, str, str]:
@@ -92,29 +98,28 @@ def test_new_connections_follow_a_change_at_every_point_without_being_told(chang
 
 def test_tunnels_end_with_their_rule_and_others_stay(changing: World) -> None:
     changing.service.enforce([PINNED, LATER])
-    ends, stays = Kept(changing, "later.example"), Kept(changing, "app.pin.example")
-    assert (ends.issuer, stays.issuer) == (ORIGIN_CA, ORIGIN_CA)
-    assert ORIGIN_TEXT in ends.get()[1] and ORIGIN_TEXT in stays.get()[1]
-    place = changing.lines.now()
-    changing.service.enforce([PINNED])
-    ends.wait_closed()
-    line = changing.lines.after(place, host="later.example", action="tunnel")
-    assert (line["rule"], line["reason"]) == ("Later", "policy-change")
-    assert ORIGIN_TEXT in stays.get()[1]
-    stays.close()
+    with Kept(changing, "later.example") as ends, Kept(changing, "app.pin.example") as stays:
+        assert (ends.issuer, stays.issuer) == (ORIGIN_CA, ORIGIN_CA)
+        assert ORIGIN_TEXT in ends.get()[1] and ORIGIN_TEXT in stays.get()[1]
+        place = changing.lines.now()
+        changing.service.enforce([PINNED])
+        ends.wait_closed()
+        line = changing.lines.after(place, host="later.example", action="tunnel")
+        assert (line["rule"], line["reason"]) == ("Later", "policy-change")
+        assert ORIGIN_TEXT in stays.get()[1]
     assert changing.lines.after(place, host="app.pin.example", action="tunnel")["reason"] == ""
 
 
 def test_requests_on_an_opened_connection_are_decided_by_the_new_rules(changing: World) -> None:
     changing.service.enforce([PINNED])
-    kept = Kept(changing, "later.example")
-    assert kept.issuer == INSPECTION_CA
-    assert kept.get()[0] == 200
-    changing.service.enforce([PINNED])
-    assert kept.get()[0] == 200, "a reload that changes nothing ends nothing"
-    place = changing.lines.now()
-    changing.service.enforce([PINNED, BLOCKED])
-    status, page = kept.get()
+    with Kept(changing, "later.example") as kept:
+        assert kept.issuer == INSPECTION_CA
+        assert kept.get()[0] == 200
+        changing.service.enforce([PINNED])
+        assert kept.get()[0] == 200, "a reload that changes nothing ends nothing"
+        place = changing.lines.now()
+        changing.service.enforce([PINNED, BLOCKED])
+        status, page = kept.get()
     assert (status, "Rule: Blocked since\n" in page) == (403, True)
     line = changing.lines.after(place, host="later.example", status=403)
     assert (line["action"], line["rule"], line["reason"]) == ("block", "Blocked since", "blocked")

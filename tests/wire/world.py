@@ -36,13 +36,13 @@ RULES: list[dict[str, Any]] = [
 # .4 to .7 answered truly, .8 and what follows refused.
 SETTINGS: Settings = {
     "policy": {"internal_networks": ["10.0.0.0/8"]},
-    "control": {"listen": "127.0.0.1:8080"},
+    "control": {"listen": "127.0.0.1:8080", "public_url": "http://steering.example:8080"},
     "inspector": {
         "listen": "127.0.0.1:3128",
         "tls_listen": f"{GATEWAY}:443",
         "http_listen": f"{GATEWAY}:80",
-        "allowed": ["127.0.0.0/29", "192.0.2.0/24"],
-        "allow_destinations": ["192.0.2.0/24"],
+        "allowed": ["127.0.0.0/29", "192.31.196.0/24"],
+        "allow_destinations": [],
         "workers": 2,
     },
     "dns": {
@@ -120,8 +120,9 @@ def running_world(folder: Path, rules: Sequence[Mapping[str, object]] = RULES) -
 @asynccontextmanager
 async def _whole(space: Namespace, folder: Path, rules: Sequence[Mapping[str, object]]) -> AsyncIterator[World]:
     async with running_internet() as (origin, upstream):
+        server = f"udp://127.0.0.1:{upstream.port}"
         local: Settings = {
-            "dns": {"upstreams": [f"udp://127.0.0.1:{upstream.port}"]},
+            "dns": {"upstreams": [server], "zones": {"corp.example": [server]}},
             "inspector": {"trust": [str(origin_ca().file)]},
         }
         service = service_in(folder, rules, over(SETTINGS, local))
