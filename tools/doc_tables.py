@@ -31,7 +31,9 @@ def pages() -> list[Path]:
     return [
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
         *sorted((ROOT / "docs").glob("*.md")),
-        *sorted(path for part in ("deploy", "dns", "inspector", "pac_templates") for path in (ROOT / part).glob("*.md")),
+        *sorted(
+            path for part in ("deploy", "dns", "inspector", "pac_templates") for path in (ROOT / part).glob("*.md")
+        ),
     ]
 
 
