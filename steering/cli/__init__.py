@@ -11,4 +11,4 @@ def main() -> None:
 def _run() -> None:
     from steering.cli.commands import app  # late, so that Ctrl-C during the imports is quiet too
 
-    app()
+    app(prog_name="steering")

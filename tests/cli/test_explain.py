@@ -1,6 +1,7 @@
 """``steering explain``: the JSON contract, the words, the configuration, bad input, and the running service."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def explained(target: str, *arguments: str | Path) -> dict[str, Any]:
     return answer
 
 
-def written(tmp_path: Path, *rules: dict[str, object], **top: object) -> Path:
+def written(tmp_path: Path, *rules: Mapping[str, object], **top: object) -> Path:
     path = tmp_path / "rules.json"
     path.write_bytes(rules_text(rules, **top))
     return path

@@ -150,15 +150,15 @@ def test_killed_in_the_middle_the_file_is_whole(after_ms: int, tmp_path: Path) -
     target = tmp_path / "r.json"
     target.write_bytes(b"0" * 900_000)
     writer = _python(WRITER, target)
-    try:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"1\n"
-        ends = time.monotonic() + after_ms / 1000
-        wait_until(lambda: time.monotonic() >= ends)
-    finally:
-        writer.send_signal(signal.SIGKILL)
-        writer.wait(10)
-        writer.stdout.close()
+    assert writer.stdout is not None
+    with writer.stdout:
+        try:
+            assert writer.stdout.readline() == b"1\n"
+            ends = time.monotonic() + after_ms / 1000
+            wait_until(lambda: time.monotonic() >= ends)
+        finally:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait(10)
     content = target.read_bytes()
     assert len(content) == 900_000
     assert content == content[:9] * 100_000

@@ -1,0 +1,72 @@
+"""``steering serve``: what it refuses before it serves, and what it says when it does."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.runner import a_copy, nowhere, run
+from tests.kit import wait_until
+from tests.service import service_in
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--only", "mail"], "--only mail: there are control, dns, inspector"),
+        (["--config", "missing.toml"], "missing.toml cannot be read"),
+        (["--log-format", "xml"], "log.format: "),
+        (["--rules", "missing.json"], "there is no rules file at "),
+        ([], "there is no rules file at "),
+    ],
+)
+def test_what_is_wrong_use(arguments: list[str], says: str) -> None:
+    result = run("serve", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(says)
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_init_makes_what_is_missing_alone(tmp_path: Path) -> None:
+    a_copy(tmp_path)
+    (tmp_path / "steering.toml").write_text('[log]\nformat = "xml"')
+    assert run("serve", "--init").exit_code == 2
+    assert not (tmp_path / "var").exists(), "there is a configuration"
+    (tmp_path / "steering.toml").unlink()
+    result = run("serve", "--init", "--log-format", "xml")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (2, "made var/steering.toml")
+
+
+def test_the_banner_and_the_end(tmp_path: Path) -> None:
+    """Every address, the rules file, what to do next; Ctrl-C ends it with 0."""
+    service = service_in(tmp_path / "s", settings={"log": {"format": "console"}})
+    try:
+        service.start()
+        wait_until(lambda: "Stop with Ctrl-C" in service.output(), 10, "the banner")
+        lines = service.output().splitlines()
+        assert lines[0].startswith("Steering serves policy ")
+        assert lines[0].endswith(f" from {service.rules}")
+        for role, address in service.addresses.items():
+            assert f"  {role:32} {address}" in lines
+        assert f"  curl -x {service.proxy} --cacert {service.ca} https://example.com/" in lines
+        service.signal(signal.SIGINT)
+        assert service.wait() == 0
+    finally:
+        service.stop()
+    assert "Traceback" not in service.log()
+
+
+def test_a_second_one_on_the_same_folder_ends_with_one(tmp_path: Path) -> None:
+    first = service_in(tmp_path / "s")
+    try:
+        first.start()
+        second = run("serve", "--config", first.config)
+        assert second.exit_code == 1
+        assert f"another Steering (process {first.pid})" in second.stderr
+    finally:
+        first.stop()
