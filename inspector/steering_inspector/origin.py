@@ -140,7 +140,7 @@ def describe_certificate(der: bytes) -> CertificateFacts | None:
             sha256=certificate.fingerprint(hashes.SHA256()).hex(),
             self_signed=certificate.subject == certificate.issuer,
         )
-    except (ValueError, TypeError):
+    except Exception:  # cryptography has many exceptions for what is no certificate, without a common base
         return None
 
 

@@ -183,10 +183,9 @@ class Upstreams:
         if used.link.closed or used.link.eof or used.link.unsent or used.trust != self.trust:
             used.close()
             return
-        idle = self._idle.setdefault(used.origin, [])
-        if len(idle) >= self.limits.max_pool_idle_per_origin:
-            idle.pop(0).close()
-        idle.append(used)
+        if len(self._idle.get(used.origin, ())) >= self.limits.max_pool_idle_per_origin:
+            self._idle[used.origin][0].close()
+        self._idle.setdefault(used.origin, []).append(used)
         self._idle_count += 1
         used.idle_since = self.loop.time()
         used.reused = True
