@@ -153,6 +153,14 @@ def test_curl(case: Curl, world: World) -> None:
     assert (line["action"], line["detail"], line["reason"]) == (case.action, case.detail, "")
 
 
+@pytest.mark.xfail(reason="a client that offers http/1.0 alone is refused as if it offered no HTTP/1")
+def test_http_1_0_in_alpn(world: World) -> None:
+    place = world.lines.now()
+    ended = world.curl(*_WRITE, "--http1.0", "-x", PROXY, "https://inspected.example/")
+    world.lines.after(place, point="inspector", host=INSPECTED)
+    assert (ended.code, ended.out) == (0, f"200 1.1 {HOME_BYTES}")
+
+
 @pytest.mark.parametrize("host", ISSUERS)
 def test_upload_that_waits_for_100_continue(host: str, world: World, tmp_path: Path) -> None:
     body = bytes(range(256)) * 8192
@@ -242,6 +250,29 @@ REFUSED = {
 }  # fmt: skip
 
 
+# Not so yet: the line and the page lack the host of a plain request that is refused before it is sent on, and a name
+# that does not exist is told as one that could not be looked up.
+NOT_YET = {
+    "plain, to ourselves": Refused(
+        request=_get("http://127.0.0.1:8080/metrics"), status=403, heading="Not reached from here: 127.0.0.1",
+        host="127.0.0.1", reason="reserved", why=LOOPBACK_WHY, detail="GET /metrics",
+    ),
+    "plain, to a name without a dot": Refused(
+        request=_get("http://intranet/"), status=403, heading="Not reached from here: intranet",
+        host="intranet", reason="reserved", why="a name without a dot is completed by the client's search list",
+        detail="GET /",
+    ),
+    "plain, to a port of mail": Refused(
+        request=_get("http://inspected.example:25/"), status=403, heading="This port is not open: inspected.example",
+        host=INSPECTED, reason="port", detail="GET /",
+    ),
+    "a name that nobody has": Refused(
+        request=_get("http://nowhere.example/"), status=502, heading="There is no such site: nowhere.example",
+        host="nowhere.example", reason="name-unknown", action="open", why=BY_DEFAULT, detail="GET /",
+    ),
+}  # fmt: skip
+
+
 async def ask(request: str, source: str = CLIENT) -> tuple[str, str]:
     """Head and body of what the explicit proxy answers before it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", 3128, local_addr=(source, 0))
@@ -251,7 +282,13 @@ async def ask(request: str, source: str = CLIENT) -> tuple[str, str]:
     return head, body
 
 
-@pytest.mark.parametrize("case", REFUSED.values(), ids=list(REFUSED))
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(pytest.param(case, id=name) for name, case in REFUSED.items()),
+        *(pytest.param(case, id=name, marks=pytest.mark.xfail(reason="see NOT_YET")) for name, case in NOT_YET.items()),
+    ],
+)
 def test_refused(case: Refused, world: World) -> None:
     place = world.lines.now()
     head, body = world.space.run(ask(case.request))
