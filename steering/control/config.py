@@ -24,7 +24,7 @@ from steering.policy.hosts import normalise_name
 
 PREFIX = "STEERING_"
 # What every container is given about a Kubernetes Service called steering, steering-dns and the like.
-_BY_KUBERNETES = re.compile(r".*_(SERVICE_HOST|(SERVICE_)?PORT(_.*)?)")
+_BY_KUBERNETES = re.compile(r"service_host|(service_)?port(_.*)?")
 PRIVATE = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 
 
@@ -268,7 +268,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], A
         if not name.startswith(PREFIX):
             continue
         section, _, key = name.removeprefix(PREFIX).lower().partition("_")
-        if not key or _BY_KUBERNETES.fullmatch(name):
+        if not key:
             continue
         if section not in Config.model_fields:
             meant = get_close_matches(section, Config.model_fields, 1, 0.75)
@@ -278,6 +278,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], A
             continue
         fields = type(getattr(Config(), section)).model_fields
         if key not in fields:
+            if _BY_KUBERNETES.fullmatch(key):
+                continue
             close = get_close_matches(key, fields, 1)
             advice = f"; did you mean {PREFIX}{section.upper()}_{close[0].upper()}?" if close else ""
             raise ConfigError(f"environment: there is no setting {name}{advice}")

@@ -8,6 +8,7 @@ that root owns, and nothing else that makes root root.
 import ctypes
 import os
 import pwd
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def drop(user: str, owned: Iterable[Path]) -> str:
         os.setuid(account.pw_uid)
     except OSError as exc:
         raise ControlError(f"root cannot be given up: {exc}; start as an ordinary user instead") from exc
+    if not os.access(sys.executable, os.X_OK):
+        raise ControlError(f"run.user: {account.pw_name} may not run {sys.executable}: install Steering where it may")
     return f"running as {account.pw_name}"
 
 

@@ -140,7 +140,12 @@ class Supervisor:
     async def _look_after(self, setup: Setup) -> None:
         failures = 0
         while not self._stopping:
-            worker = await self._spawn(setup)
+            try:
+                worker = await self._spawn(setup)
+            except OSError as exc:  # no more processes, descriptors or memory; there may be again
+                self._log.error("a worker cannot be started", worker=setup.number, error=str(exc))
+                await asyncio.sleep(BACK_OFF_S[-2])
+                continue
             await self._listen_to(worker)
             code = await worker.process.wait()
             self._ended.update({k: n for k, n in _flat(worker.counters).items() if k.partition(":")[2] not in GAUGES})

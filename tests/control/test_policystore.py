@@ -1,0 +1,89 @@
+"""From a rules text to everything that is enforced, or every reason why not."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from steering.control.config import load_config
+from steering.control.errors import PolicyUnusable
+from steering.control.policystore import enforceable, read_source, reserved_settings
+from steering.pac.publish import PacSettings
+from steering.policy import ReservedSettings
+from steering.policy.json_text import MAX_BYTES
+from steering.policy.rules import NO_CATEGORIES
+from tests.control.rigs import enforced_of
+from tests.service import RULES, rules_text
+
+
+def test_enforced() -> None:
+    made = enforced_of(RULES)
+    assert made.source == rules_text(RULES)
+    assert [rule.name for rule in made.policy.rules] == ["pinned", "banned"]
+    assert b"pinned" in made.pacs.anonymous.body
+
+
+# Text -> what administrators read, and what everyone does.
+UNUSABLE: dict[bytes, tuple[list[str], str]] = {
+    b"": (["/etc/steering/rules.json:1:1 error: "], "rules.json:1:1: an error"),
+    b'{"rules": [{"name": "a"},\n {"name": "a", "action": "x", "domains": ["com"]}]}': (
+        ["/etc/steering/rules.json:1:", "/etc/steering/rules.json:2:"],
+        "rules.json:1:",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", UNUSABLE)
+def test_unusable(text: bytes) -> None:
+    starts, summary = UNUSABLE[text]
+    with pytest.raises(PolicyUnusable) as caught:
+        enforceable(
+            text,
+            shown="/etc/steering/rules.json",
+            categories=NO_CATEGORIES,
+            reserved=ReservedSettings(),
+            pac=PacSettings(inspectors=("p.example:1",)),
+            at=0.0,
+        )
+    lines = str(caught.value).splitlines()
+    for start in starts:
+        assert any(line.startswith(start) for line in lines), lines
+    assert caught.value.summary.startswith(summary) and "\n" not in caught.value.summary
+    assert "com" not in caught.value.summary.replace("command", "").partition(";")[0]
+
+
+def test_a_pac_that_fails_a_gate_is_a_reason_too(tmp_path: Path) -> None:
+    with pytest.raises(PolicyUnusable, match="no inspector address") as caught:
+        enforceable(
+            rules_text(RULES),
+            shown="/x/rules.json",
+            categories=NO_CATEGORIES,
+            reserved=ReservedSettings(),
+            pac=PacSettings(inspectors=("nonsense",)),
+            at=0.0,
+        )
+    assert caught.value.summary.startswith("rules.json: these rules fail their checks")
+
+
+def test_reading(tmp_path: Path) -> None:
+    path = tmp_path / "rules.json"
+    with pytest.raises(PolicyUnusable, match="No such file") as caught:
+        read_source(path)
+    assert caught.value.summary == "rules.json cannot be read"
+    with pytest.raises(PolicyUnusable, match="Is a directory"):
+        read_source(tmp_path)
+    path.write_bytes(b"x" * (MAX_BYTES + 5))
+    assert len(read_source(path)) == MAX_BYTES + 1, "one more than can be, and no more"
+
+
+def test_reserved() -> None:
+    environment = {
+        "STEERING_POLICY_INTERNAL_ZONES": "Corp.Example.",
+        "STEERING_POLICY_INTERNAL_NETWORKS": "10.0.0.0/8",
+        "STEERING_DNS_ZONES": '{"lab.example": ["192.0.2.1"], "corp.example": ["192.0.2.1"]}',
+    }
+    assert reserved_settings(load_config(None, environment).config, ("s.example",)) == ReservedSettings(
+        internal_zones=("corp.example", "lab.example"),
+        internal_networks=(ip_network("10.0.0.0/8"),),
+        own_names=("s.example",),
+    )
