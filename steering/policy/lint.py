@@ -5,6 +5,7 @@ Nothing here changes a decision.  Each kind of finding is one function over the 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 from steering.policy.coverage import blind_points
 from steering.policy.domains import Reach
@@ -12,6 +13,7 @@ from steering.policy.findings import Finding, Pointer, Severity
 from steering.policy.lint_covered import covered, overlapping
 from steering.policy.lint_shared import INTERPRETERS, shared_suffix
 from steering.policy.model import Action
+from steering.policy.networks import NetworkMap
 from steering.policy.programs import ProgramEntry
 from steering.policy.reserved import SINGLE_LABEL, ReservedSettings, reserved_address, reserved_names
 from steering.policy.rules import GroupSource, Rule, RuleSet, UserSource
@@ -57,6 +59,18 @@ def _duplicates(rule_set: RuleSet, _: LintContext) -> Iterator[Finding]:
                     message = f"'{entry}' already stands in this list, at place {first[entry] + 1}"
                     yield warning("duplicate", message, rule, key, i, advice="remove one of them")
                 first.setdefault(entry, i)
+
+
+def _covered_networks(rule_set: RuleSet, _: LintContext) -> Iterator[Finding]:
+    for rule in rule_set.rules:
+        for key, entries in (("source", rule.source), ("addresses", rule.addresses)):
+            networks = [(i, n) for i, n in enumerate(entries) if isinstance(n, IPv4Network | IPv6Network)]
+            listed = NetworkMap((n, n) for _, n in networks)
+            for i, network in networks:
+                wide = [n for n in listed.holding(network.network_address) if n.prefixlen < network.prefixlen]
+                if wide:
+                    message = f"'{network}' changes nothing: '{wide[0]}' in the same list covers it"
+                    yield warning("covered", message, rule, key, i, advice="remove it")
 
 
 def _times(rule_set: RuleSet, context: LintContext) -> Iterator[Finding]:
@@ -130,6 +144,9 @@ def _programs(rule_set: RuleSet, _: LintContext) -> Iterator[Finding]:
                 message = f"'{entry}' runs other people's programs: every one of them would be bypassed"
                 advice = 'add a second condition: {"name": ..., "path": ...}, a signer or a hash'
                 yield warning("interpreter", message, rule, "programs", i, advice=advice)
+            if rule.action is Action.BYPASS and _is_any_in_some_place(entry):
+                message = f"'{entry}': whatever is there would be bypassed, curl and Python included"
+                yield warning("wide-program", message, rule, "programs", i, advice="add a name, a signer or a hash")
             if rule.action is Action.BYPASS and entry.family and "." not in str(entry.name):
                 message = f"'{entry}' takes the programs of many makers: every one of them would be bypassed"
                 yield warning("wide-family", message, rule, "programs", i, advice="name a maker's: com.example.*")
@@ -146,6 +163,10 @@ def _is_interpreter(entry: ProgramEntry) -> bool:
         return False
     bare = entry.name.casefold().removesuffix(".exe")
     return bare in INTERPRETERS or bare.rstrip("0123456789.-") in INTERPRETERS
+
+
+def _is_any_in_some_place(entry: ProgramEntry) -> bool:
+    return entry.root_owned is not None and not (entry.name or entry.path or entry.sha256 or entry.signer)
 
 
 def _on_linux(entry: ProgramEntry) -> bool:
@@ -211,6 +232,7 @@ def _and_above(name: str) -> Iterator[str]:
 
 CHECKS: tuple[Callable[[RuleSet, LintContext], Iterator[Finding]], ...] = (
     _duplicates,
+    _covered_networks,
     _times,
     _members,
     _shared,

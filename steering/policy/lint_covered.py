@@ -1,12 +1,13 @@
 """Which entries and rules change nothing, because another one covers them."""
 
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 from steering.policy.decision import STRENGTH
 from steering.policy.domains import Domain, Reach
 from steering.policy.findings import Finding, Severity
-from steering.policy.rules import CategoryTable, Rule, RuleSet
+from steering.policy.rules import CategoryTable, GroupSource, Rule, RuleSet, Source, UserSource
 
 
 class Entry(NamedTuple):
@@ -146,11 +147,33 @@ def _outdoes(wide: Rule, narrow: Rule) -> bool:
     if wide.any_destination and narrow.any_destination and wide.action is narrow.action and wide.index > narrow.index:
         return False
     return (
-        _list_holds(wide.source, narrow.source)
+        _source_holds(wide.source, narrow.source)
         and _list_holds(wide.programs, narrow.programs)
         and (wide.not_before is None or (narrow.not_before is not None and wide.not_before <= narrow.not_before))
         and (wide.expires_at is None or (narrow.expires_at is not None and narrow.expires_at <= wide.expires_at))
     )
+
+
+def _source_holds(wide: tuple[Source, ...], narrow: tuple[Source, ...]) -> bool:
+    return not wide or (bool(narrow) and all(any(_from(w, n) for w in wide) for n in narrow))
+
+
+def _from(wide: Source, narrow: Source) -> bool:
+    """Whether everything that comes from ``narrow`` comes from ``wide``."""
+    if wide == narrow:
+        return True
+    match wide, narrow:
+        case _, GroupSource():
+            return False  # a token's claim to belong to it says nothing of addresses and users
+        case GroupSource(), UserSource():
+            return narrow.name in wide.users
+        case GroupSource(), _:
+            return any(_from(network, narrow) for network in wide.networks)
+        case IPv4Network(), IPv4Network():
+            return narrow.subnet_of(wide)
+        case IPv6Network(), IPv6Network():
+            return narrow.subnet_of(wide)
+    return False
 
 
 def _list_holds(wide: tuple[object, ...], narrow: tuple[object, ...]) -> bool:

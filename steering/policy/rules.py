@@ -221,10 +221,14 @@ def _parse_program(entry: str | ProgramModel) -> ProgramEntry:
         "sha256": entry.sha256.lower() if entry.sha256 else None,
         "signer": entry.signer,
     }
-    if entry.name is None and all(value is None for value in conditions.values()):
-        raise PolicyError("an empty program condition would match every program; leave it out, or name something")
+    if entry.name is None and all(value is None or _is_any_path(value) for value in conditions.values()):
+        raise PolicyError("such a program condition would match every program; leave it out, or name something")
     named = parse_program(entry.name) if entry.name is not None else ProgramEntry()
     return ProgramEntry(name=named.name, family=named.family, system=named.system, **conditions)  # type: ignore[arg-type]
+
+
+def _is_any_path(value: object) -> bool:
+    return isinstance(value, str) and not value.strip("*/\\")
 
 
 def _known(name: str, categories: CategoryTable) -> str:

@@ -60,6 +60,33 @@ def test_a_narrower_condition_covers_nothing() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("wide", "narrow", "holds"),
+    [
+        ([], ["10.1.0.0/16"], True),
+        (["10.0.0.0/8"], ["10.1.0.0/16"], True),
+        (["10.0.0.0/8"], ["10.1.0.0/16", "11.0.0.0/16"], False),
+        (["10.0.0.0/8", "11.0.0.0/8"], ["10.1.0.0/16", "11.0.0.0/16"], True),
+        (["10.0.0.0/8"], ["::1"], False),
+        (["10.1.0.0/17"], ["10.1.0.0/16"], False),
+        (["group:sales"], ["10.1.2.3"], True),
+        (["group:sales"], ["user:ann"], True),
+        (["group:sales"], ["user:bob"], False),
+        (["group:sales"], ["group:sales"], True),
+        (["10.1.0.0/16", "user:ann"], ["group:sales"], False),  # a token may claim the group
+        (["user:ann"], ["10.1.0.0/16"], False),
+        (["10.1.0.0/16"], ["user:ann"], False),
+        (["10.1.0.0/16"], [], False),
+    ],
+    ids=str,
+)
+def test_which_source_holds_which(wide: list[str], narrow: list[str], holds: bool) -> None:
+    rule: dict[str, object] = {"domains": ["a.example"]}
+    expected = [("covered", (1, "domains", 0)), ("covered-rule", (1,))] if holds else []
+    other: dict[str, object] = {"domains": ["b.a.example"]}
+    assert found(rule | {"source": wide}, other | {"source": narrow}) == expected
+
+
 def test_a_stricter_rule_takes_the_effect() -> None:
     assert found({"domains": ["b.a.example"]}, {"domains": ["a.example"], "action": "block"}) == [
         ("overruled", (0, "domains", 0)),
