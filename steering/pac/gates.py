@@ -18,6 +18,7 @@ MAX_BYTES = 1_000_000  # Chromium refuses more than 1,048,576, counted unpacked;
 WARN_BYTES = 262_144  # what hosted PACs are commonly capped at
 MAX_LITERALS = 60_000  # over 65,535 constants Duktape refuses the file and an old SpiderMonkey answers wrongly
 SELF_TEST_NAMES = 2_000
+LOAD_S = 30
 # What ES3 has not, outside strings; by the names that people write.
 _NOT_ES3 = (
     (re.compile(r"=>"), "an arrow function"),
@@ -30,8 +31,7 @@ _NOT_ES3 = (
 _FORBIDDEN = re.compile(
     r"\b(?:dnsResolve|dnsResolveEx|isResolvable|isInNet|isInNetEx|myIpAddress|myIpAddressEx|alert|shExpMatch|eval)\b"
 )
-_STRINGS = re.compile(r'"(?:[^"\\\n]|\\.)*"')
-_COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_STRINGS_AND_COMMENTS = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _LITERAL = re.compile(r'""|(?<![\w$.])[0-9]')
 
 Evaluate = Callable[[str, str], str]
@@ -67,19 +67,30 @@ def _text_failures(rendered: Rendered, policy: Policy) -> Iterator[str]:
             f"the PAC has {len(text):,} bytes, more than the {MAX_BYTES:,} that browsers take; "
             f"the largest rules are {_largest(policy)}"
         )
-    code = _COMMENTS.sub("", _STRINGS.sub('""', text))
-    literals = sum(1 for _ in _LITERAL.finditer(code))
-    if literals > MAX_LITERALS:
-        yield f"the PAC has {literals:,} literals, more than the {MAX_LITERALS:,} that every engine takes"
+    count = sum(1 for _ in literals(text))
+    if count > MAX_LITERALS:
+        yield f"the PAC has {count:,} literals, more than the {MAX_LITERALS:,} that every engine takes"
+    code = _code(text)
     yield from (f"the PAC uses {what}, which old engines lack" for pattern, what in _NOT_ES3 if pattern.search(code))
     found = _FORBIDDEN.search(code)
     if found:
         yield f"the PAC calls {found.group()}, which is slow or unsafe in browsers"
 
 
+def literals(text: str) -> Iterator[str]:
+    """The strings (emptied) and numbers of a script."""
+    return (found.group() for found in _LITERAL.finditer(_code(text)))
+
+
+def _code(text: str) -> str:
+    """A script without its comments and what stands in its strings."""
+    return _STRINGS_AND_COMMENTS.sub(lambda found: '""' if found.group().startswith('"') else " ", text)
+
+
 def _largest(policy: Policy) -> str:
-    sizes = sorted(((len(rule.domains), rule.name) for rule in policy.rules), reverse=True)[:3]
-    return ", ".join(f"'{name}' ({count:,} domains)" for count, name in sizes)
+    table = policy.rule_set.categories.domains
+    sizes = [(len(rule.domains) + sum(len(table[c]) for c in rule.categories), rule.name) for rule in policy.rules]
+    return ", ".join(f"'{name}' ({count:,} domains)" for count, name in sorted(sizes, reverse=True)[:3])
 
 
 def _evaluator(plan: PacPlan, text: str) -> tuple[Evaluate, str]:
@@ -91,11 +102,13 @@ def _evaluator(plan: PacPlan, text: str) -> tuple[Evaluate, str]:
     try:
         context = quickjs.Context()
         context.set_memory_limit(256 << 20)
-        context.set_time_limit(30)
+        context.set_time_limit(LOAD_S)
         context.eval(text)
         find = context.get("FindProxyForURL")
     except quickjs.JSException as exc:
         raise PacError(f"the PAC does not load: {exc}") from exc
+    if not callable(find):
+        raise PacError("the PAC does not load: it defines no function FindProxyForURL")
     return find, "quickjs"
 
 

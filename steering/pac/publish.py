@@ -73,10 +73,11 @@ class PacSet:
         self._anonymous = self._make(policy, ANONYMOUS, at, settings)
         self._groups = {name: self._make(policy, of_group(name), at, settings) for name in policy.rule_set.model.groups}
         for address in _representatives(self._sources):
-            if len(self._built) >= MAX_VARIANTS:
+            view = of_address(address)
+            if len(self._built) >= MAX_VARIANTS and self._signature(view) not in self._built:
                 self.crowded = True
                 break
-            self._make(policy, of_address(address), at, settings)
+            self._make(policy, view, at, settings)
 
     def _make(self, policy: Policy, view: View, at: float, settings: PacSettings) -> PacFile:
         signature = self._signature(view)

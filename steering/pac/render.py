@@ -50,41 +50,66 @@ class Rendered:
 
 def render(plan: PacPlan, *, per_block: int = 16, templates: Path | None = None) -> Rendered:
     """The PAC of ``plan``.  templates: a folder whose templates come before the shipped ones."""
-    large = len(plan.trees) + len(plan.exact) > SMALL_NAMES
-    bulk = _bulk(plan) if large else set()
-    below_only = {name for name in bulk if plan.exact.get(name) is plan.elsewhere}
-    alone = {name for name, mark in plan.exact.items() if mark is Mark.BYPASS} if large else set()
-    entries = {f".{n}": int(m) for n, m in plan.trees.items() if n not in bulk}
-    entries |= {f"${n}": int(m) for n, m in plan.exact.items() if n not in below_only and n not in alone}
+    packing = _packing(plan)
+    try:
+        text = _environment(templates).get_template("base.js.j2").render(_variables(plan, packing, per_block))
+    except PacError:
+        raise
+    except Exception as exc:  # whatever an administrator's template does, the PAC before it stays
+        raise PacError(f"the PAC template failed: {type(exc).__name__}: {exc}") from exc
+    return Rendered(text, len(packing.trees) + len(packing.alone))
+
+
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """The names that go into blocks: trees, those of them that stand only for what is below, and names alone."""
+
+    trees: frozenset[str] = frozenset()
+    below_only: frozenset[str] = frozenset()
+    alone: frozenset[str] = frozenset()
+
+
+def _packing(plan: PacPlan) -> _Packing:
+    if len(plan.trees) + len(plan.exact) <= SMALL_NAMES:
+        return _Packing()
+    trees = _bulk(plan)
+    return _Packing(
+        trees,
+        below_only=frozenset(name for name in trees if plan.exact.get(name) is plan.elsewhere),
+        alone=frozenset(name for name, mark in plan.exact.items() if mark is Mark.BYPASS),
+    )
+
+
+def variables(plan: PacPlan, per_block: int = 16) -> dict[str, Js | None]:
+    """What every template is given; ``pac_templates/README.md`` explains it."""
+    return _variables(plan, _packing(plan), per_block)
+
+
+def _variables(plan: PacPlan, packing: _Packing, per_block: int) -> dict[str, Js | None]:
+    packed_alone = packing.below_only | packing.alone
+    entries = {f".{n}": int(m) for n, m in plan.trees.items() if n not in packing.trees}
+    entries |= {f"${n}": int(m) for n, m in plan.exact.items() if n not in packed_alone}
     patterns = _patterns(plan.patterns)
-    v6 = [f"{bound:032x}" for pair in plan.v6 for bound in pair]
-    values = {
+    return {
         "revision": Js(_comment(plan.revision)),
         "names": encode(len(plan.trees) + len(plan.exact)),
         "chains": _lines(plan.chains.chains),
         "slots": encode(list(plan.chains.slots)) if len(plan.chains.slots) > 1 else None,
         "entries": _object(entries),
-        "blocks": _lines(pack(bulk, per_block, below_only)) if bulk else None,
-        "alone": _lines(pack(alone, per_block)) if alone else None,
+        "blocks": _lines(pack(packing.trees, per_block, packing.below_only)) if packing.trees else None,
+        "alone": _lines(pack(packing.alone, per_block)) if packing.alone else None,
         "patterns": _object(patterns) if patterns else None,
         "v4": encode([bound for pair in plan.v4 for bound in pair]),
-        "v6": encode(v6),
+        "v6": encode([f"{bound:032x}" for pair in plan.v6 for bound in pair]),
         "elsewhere": encode(int(plan.elsewhere)),
         "numeric": encode(int(plan.numeric)),
     }
-    try:
-        text = _environment(templates).get_template("base.js.j2").render(values)
-    except PacError:
-        raise
-    except Exception as exc:  # whatever an administrator's template does, the PAC before it stays
-        raise PacError(f"the PAC template failed: {type(exc).__name__}: {exc}") from exc
-    return Rendered(text, len(bulk) + len(alone))
 
 
-def _bulk(plan: PacPlan) -> set[str]:
+def _bulk(plan: PacPlan) -> frozenset[str]:
     """The bypassed trees with no entry above them: what the blocks can hold without one lying below another."""
     bypassed = {name for name, mark in plan.trees.items() if mark is Mark.BYPASS}
-    return {name for name in bypassed if not any(parent in plan.trees for parent in _parents(name))}
+    return frozenset(name for name in bypassed if not any(parent in plan.trees for parent in _parents(name)))
 
 
 def _parents(name: str) -> list[str]:

@@ -26,7 +26,10 @@ def plan_of(*rules: dict[str, Any], view: View = ANONYMOUS, chains: Chains = ONE
     return plan(policy_of(*rules), view, NOW, chains)
 
 
-_SYLLABLES = "an ar be bo ca co da de di el en er fi ga go in ka la le lo ma me mi mo na ne no on or pa po ra re ri ro sa se si so st ta te ti to un va ve vi web shop net tech air data game news play soft".split()  # noqa: E501
+_SYLLABLES = (
+    "an ar be bo ca co da de di el en er fi ga go in ka la le lo ma me mi mo na ne no on or pa po ra re ri ro sa se "
+    "si so st ta te ti to un va ve vi web shop net tech air data game news play soft"
+)
 _ENDINGS = ["com"] * 9 + ["net", "net", "org", "de", "de", "co.uk", "fr", "io", "com.br", "ru", "jp", "info"]
 _HOSTS = ["www", "api", "cdn", "img", "static", "login", "mail", "app"]
 
@@ -34,9 +37,10 @@ _HOSTS = ["www", "api", "cdn", "img", "static", "login", "mail", "app"]
 def real_looking_names(count: int, seed: int = 1) -> list[str]:
     """Distinct names of the make of public domain lists: 14 characters on average, one in seven with a subdomain."""
     random = Random(seed)
+    syllables = _SYLLABLES.split()
     names: dict[str, None] = {}
     while len(names) < count:
-        label = "".join(random.choice(_SYLLABLES) for _ in range(random.choice((2, 3, 4, 4, 5))))
+        label = "".join(random.choice(syllables) for _ in range(random.choice((2, 3, 4, 4, 5))))
         if random.random() < 0.1:
             label += f"{random.choice(('-', ''))}{random.randint(1, 365)}"
         name = f"{label}.{random.choice(_ENDINGS)}"
