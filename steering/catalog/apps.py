@@ -80,7 +80,7 @@ def rule_for(app: App, by: By | None = None, *, unverified: bool = False) -> dic
     """A rule that bypasses ``app``, as it stands in rules.json.
 
     by: by default what the application asks for, else the domains, which every point can enforce, or the programs
-    where no domain is known.
+    where no domain is known.  A list of what must be reachable is no reason for a bypass: that rule comes disabled.
     Raises CatalogError where nothing is left to go by.
     """
     left = set(app.entries()) - (set() if unverified else set(app.unverified))
@@ -93,7 +93,8 @@ def rule_for(app: App, by: By | None = None, *, unverified: bool = False) -> dic
         if entry in left
     ]
     chosen = by or app.by or (By.DOMAINS if domains else By.PROGRAMS)
-    rule: dict[str, object] = {"name": f"Bypass {app.name}", "enabled": True, "action": Action.BYPASS.value}
+    enabled = app.kind is not Kind.ALLOWLIST
+    rule: dict[str, object] = {"name": f"Bypass {app.name}", "enabled": enabled, "action": Action.BYPASS.value}
     if chosen in (By.PROGRAMS, By.BOTH):
         rule["programs"] = _some(programs, "program", app)
     if chosen in (By.DOMAINS, By.BOTH):

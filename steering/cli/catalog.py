@@ -9,8 +9,8 @@ from rich.text import Text
 from steering.catalog import App, By, CatalogError, find_app, load_apps, rule_for
 from steering.cli.rules_file import add_rule, find_rules
 from steering.cli.running import ConfigOption, JsonOption
+from steering.cli.terminal import complain, print_json, wrong_use
 from steering.cli.terminal import console as new_console
-from steering.cli.terminal import print_json, wrong_use
 
 app = typer.Typer(no_args_is_help=True, help="Applications that are known to refuse inspection.")
 
@@ -61,8 +61,9 @@ def add(
     print_only: Annotated[bool, typer.Option("--print", help="Print the rule, change nothing.")] = False,
 ) -> None:
     """Add a rule that bypasses an application to the rules file."""
+    found = _found(name)
     try:
-        rule = rule_for(_found(name), by, unverified=unverified)
+        rule = rule_for(found, by, unverified=unverified)
     except CatalogError as exc:
         wrong_use(str(exc))
     if print_only:
@@ -71,6 +72,11 @@ def add(
     path = find_rules(rules, config)
     add_rule(path, rule)
     typer.echo(f"added '{rule['name']}' to {path}")
+    if not rule["enabled"]:
+        complain("It is disabled: the vendor asks for these names to be reachable, not for them to be bypassed.")
+        complain(f"If they have to be: steering rules enable '{rule['name']}'")
+    if found.fix:
+        complain(f"Instead of a bypass: {found.fix}")
 
 
 def _found(name: str) -> App:

@@ -72,11 +72,17 @@ def add(
     rules: RulesOption = None,
     config: ConfigOption = None,
     action: Annotated[Action, typer.Option(help="What to do with what the rule matches.")] = Action.BYPASS,
-    source: Annotated[Entries, typer.Option(help="IP, CIDR, group:NAME or user:NAME; repeatable.")] = None,
-    program: Annotated[Entries, typer.Option(help="A program's name; repeatable.")] = None,
-    domain: Annotated[Entries, typer.Option(help="example.com, *.example.com or =example.com; repeatable.")] = None,
-    category: Annotated[Entries, typer.Option(help="One that 'steering categories list' has; repeatable.")] = None,
-    address: Annotated[Entries, typer.Option(help="Destination IP or CIDR; repeatable.")] = None,
+    source: Annotated[
+        Entries, typer.Option(metavar="SOURCE", help="IP, CIDR, group:NAME or user:NAME; repeatable.")
+    ] = None,
+    program: Annotated[Entries, typer.Option(metavar="PROGRAM", help="A program's name; repeatable.")] = None,
+    domain: Annotated[
+        Entries, typer.Option(metavar="DOMAIN", help="example.com, *.example.com or =example.com; repeatable.")
+    ] = None,
+    category: Annotated[
+        Entries, typer.Option(metavar="CATEGORY", help="One that 'steering categories list' has; repeatable.")
+    ] = None,
+    address: Annotated[Entries, typer.Option(metavar="CIDR", help="Destination IP or CIDR; repeatable.")] = None,
     not_before: Annotated[
         str | None, typer.Option(metavar="TIME", help="From when it holds, as 2026-12-31T18:00:00Z.")
     ] = None,

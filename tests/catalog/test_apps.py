@@ -333,6 +333,11 @@ def test_an_application_may_ask_for_both() -> None:
     assert (rule["programs"], rule["domains"]) == (["macos:com.openai.atlas"], ["chatgpt.com", "auth.openai.com"])
 
 
+@pytest.mark.parametrize("app", load_apps().values(), ids=lambda app: app.id)
+def test_what_only_must_be_reachable_comes_disabled(app: App) -> None:
+    assert rule_for(app, unverified=True)["enabled"] is (app.kind is not Kind.ALLOWLIST)
+
+
 def test_networks_go_with_the_domains() -> None:
     assert "68.64.0.0/19" in str(rule_for(load_apps()["logmein"])["addresses"])
     assert "addresses" not in rule_for(load_apps()["logmein"], By.PROGRAMS)

@@ -76,3 +76,58 @@ def test_a_file_cannot_steer_the_terminal(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "\x1b" not in result.output
     assert "[red]x" in result.output
+
+
+def test_preconfigured_rules_may_be_disabled_not_edited(tmp_path: Path) -> None:
+    path = a_copy(tmp_path)
+
+    def edited() -> list[str]:
+        answer = json.loads(run("check", path, "--json").output)
+        return [f["message"] for f in answer["findings"] if f["code"] == "preconfigured"]
+
+    zoom = "Bypass Zoom - Pre-configured"
+    run("rules", "disable", zoom, "--rules", path)
+    assert edited() == []
+    document = json.loads(path.read_text())
+    rule = next(rule for rule in document["rules"] if rule["name"] == zoom)
+    for key, value in (
+        ("domains", ["zoom.us", "zoom.com"]), ("domains", ["=zoom.us"]), ("action", "inspect"),
+        ("source", ["10.0.0.0/8"]), ("expires_at", "2030-01-01T00:00:00Z"),
+    ):  # fmt: skip
+        was = rule.get(key)
+        rule[key] = value
+        path.write_text(json.dumps(document))
+        assert edited() == [f"the preconfigured rule '{zoom}' was edited"], key
+        rule[key] = was
+        if was is None:
+            del rule[key]
+    rule["note"] = "ours"
+    path.write_text(json.dumps(document))
+    assert edited() == [], "notes are for people"
+    rule["name"] = "Mine"
+    path.write_text(json.dumps(document))
+    assert edited() == ["'Mine' says that it is preconfigured, but no such rule comes with Steering"]
+
+
+def test_the_configuration_says_what_never_comes_to_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere(tmp_path, monkeypatch)
+    (tmp_path / "rules.json").write_text('{"rules": [{"name": "a", "domains": ["x.corp.example.com"]}]}')
+
+    def codes(*more: str) -> list[str]:
+        return [finding["code"] for finding in json.loads(run("check", "--json", *more).output)["findings"]]
+
+    assert codes() == []
+    (tmp_path / "steering.toml").write_text('[policy]\ninternal_zones = ["corp.example.com"]')
+    assert codes() == ["reserved"]
+    assert codes("rules.json", "--config", "steering.toml") == ["reserved"]
+
+
+def test_more_than_a_screen_is_cut_but_counted(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    for number, more in ((500, 0), (501, 1)):
+        path.write_text(json.dumps({"rules": [{"name": f"r{i}"} for i in range(number)]}))
+        lines = run("check", path).output.splitlines()
+        assert len(lines) == 501 + more
+        assert lines[-1] == f"{path} cannot be enforced: {number} errors"
+        assert ("... and 1 more (--json prints all)" in lines) is bool(more)
+        assert len(json.loads(run("check", path, "--json").output)["findings"]) == number
