@@ -87,6 +87,11 @@ async def until(true: Callable[[], bool], timeout_s: float = 10) -> None:
             await asyncio.sleep(0.005)
 
 
+async def issuer(wire: "Wire") -> str:
+    certificate = wire.writer.get_extra_info("peercert")
+    return str(dict(pair for part in certificate["issuer"] for pair in part)["commonName"])
+
+
 def trusting() -> ssl.SSLContext:
     context = inspector_ca().trusting()
     context.load_verify_locations(str(origin_ca().file))

@@ -4,8 +4,10 @@ Speaks HTTP with bare hands, so that every wrong byte can be written.
 """
 
 import asyncio
+import atexit
 import datetime
 import hashlib
+import shutil
 import ssl
 import tempfile
 from base64 import b64encode
@@ -42,6 +44,7 @@ class TestCa:
             .sign(self._key, hashes.SHA256())
         )
         self.folder = Path(tempfile.mkdtemp(prefix="test-ca-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.file = self.folder / "ca.pem"
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
