@@ -125,6 +125,17 @@ def test_requests_on_an_opened_connection_are_decided_by_the_new_rules(changing:
     assert (line["action"], line["rule"], line["reason"]) == ("block", "Blocked since", "blocked")
 
 
+def test_an_opened_connection_ends_when_a_bypass_begins(changing: World) -> None:
+    """It cannot become a tunnel; whoever asks again gets one."""
+    changing.service.enforce([PINNED])
+    with Kept(changing, "later.example") as kept:
+        assert (kept.issuer, kept.get()[0]) == (INSPECTION_CA, 200)
+        changing.service.enforce([PINNED, LATER])
+        kept.wait_closed()
+    with Kept(changing, "later.example") as again:
+        assert (again.issuer, again.get()[0]) == (ORIGIN_CA, 200)
+
+
 def test_a_broken_file_changes_nothing(changing: World) -> None:
     changing.service.enforce([PINNED, LATER])
     before = points(changing, "later.example")
