@@ -105,8 +105,8 @@ def _shared(rule_set: RuleSet, _: LintContext) -> Iterator[Finding]:
                 yield warning("shared-suffix", message, rule, "domains", i, advice=advice)
 
 
-def _unknown_tlds(rule_set: RuleSet, _: LintContext) -> Iterator[Finding]:
-    known: dict[str, bool] = {}
+def _unknown_tlds(rule_set: RuleSet, context: LintContext) -> Iterator[Finding]:
+    known = dict.fromkeys(reserved_names(context.settings), True)  # of those, there is more to say than that
     for rule in rule_set.rules:
         for i, domain in enumerate(rule.domains):
             tld = domain.name.rpartition(".")[2]
