@@ -88,25 +88,25 @@ def decide_wire(
         if plan is not None:
             rest = packet[end + 4 :]
             edns = snapshot.known_opt(rest) if shape & 4 else None
-            if (edns is not None) if shape & 4 else not rest:
-                question = packet[12 : end + 4]
-                if type(plan) is Local and not (plan.followable and snapshot.follow_cname):
-                    plan.tally.count += 1
-                    opt = b"" if edns is None else opt_record(0, do=edns.do, ede=plan.ede)
-                    reply = b"".join(
-                        (
-                            packet[:2],
-                            heads(plan.rcode, plan.answers, plan.authority)[shape],
-                            question,
-                            plan.sections,
-                            opt,
-                        )
-                    )
+            if ((edns is not None) if shape & 4 else not rest) and not snapshot.follow_cname:
+                if type(plan) is Local:
+                    rcode, answers, authority, ede = plan.rcode, plan.answers, plan.authority, plan.ede
+                    sections: bytes | None = plan.sections
+                else:
+                    sections = None
+                    assert type(plan) is Route
+                    entry = cache.get(plan.prefixes[(edns is not None and edns.do) | shape & 2] + key, now)
+                    if entry is not None:
+                        found = entry.sections
+                        rcode, answers, authority = found.rcode, found.answers, found.authority
+                        sections, ede = entry.body(now), EDE_FILTERED if found.filtered else None
+                if sections is not None:
+                    opt = b"" if edns is None else opt_record(0, do=edns.do, ede=ede)
+                    head = heads(rcode, answers, authority)[shape]
+                    reply = b"".join((packet[:2], head, packet[12 : end + 4], sections, opt))
                     if not udp or len(reply) <= 512 or len(reply) <= udp_limit(edns):
+                        plan.tally.count += 1
                         return reply
-                    plan.tally.count -= 1
-                query = Query(packet[:2], shape, key[:-4], _u16(key, -4), _u16(key, -2), question, edns)
-                return _answer(query, plan, snapshot, cache, now, udp=udp, client=client)
     return _decide_parsed(packet, view, snapshot, cache, now, udp=udp, client=client)
 
 
@@ -173,7 +173,3 @@ def follow(snapshot: Snapshot, client: str, entry: Entry, now: float) -> None:
 
 def _followed(query: Query, snapshot: Snapshot, now: float, client: str) -> bool:
     return now < snapshot.followed.get((client, query.name), 0.0)
-
-
-def _u16(key: bytes, at: int) -> int:
-    return key[at] << 8 | key[at + 1]

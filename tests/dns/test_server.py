@@ -13,6 +13,7 @@ import pytest
 from steering_dns import parse_upstream
 from tests.dns.upstream import UpstreamServer
 from tests.dns.world import RULES, policy_of, world
+from tests.kit import ROOT
 
 NO_ANSWER: list[str] = []
 ANSWERS = {
@@ -269,13 +270,61 @@ async def test_pipelined_questions_in_one_segment_and_byte_by_byte() -> None:
             writer.close()
 
 
+DIG = {
+    "steered.example A": ("NOERROR", ["EDE: 4 (Forged Answer)", "steered.example. 30 IN A 192.0.2.1"]),
+    "sTeErEd.example A": ("NOERROR", ["sTeErEd.example. 30 IN A 192.0.2.1"]),
+    "+tcp steered.example A": ("NOERROR", ["steered.example. 30 IN A 192.0.2.1", "(TCP)"]),
+    "+noedns steered.example HTTPS": ("NOERROR", ["steered.example. 30 IN SOA", "ANSWER: 0"]),
+    "+edns=1 +noednsnegotiation steered.example A": ("BADVERS", ["EDNS: version: 0", "ANSWER: 0"]),
+    "+ednsopt=65001:00ff +cookie +nsid +subnet=192.0.2.0/24 steered.example A": ("NOERROR", ["192.0.2.1"]),
+    "+ednsflags=0x40 +dnssec steered.example A": ("NOERROR", ["flags: do; udp: 1232", "192.0.2.1"]),
+    "+cdflag +adflag steered.example A": ("NOERROR", ["flags: qr rd ra cd;"]),
+    "+norecurse steered.example A": ("NOERROR", ["flags: qr ra;"]),
+    "+opcode=notify steered.example SOA": ("NOTIMP", ["opcode: NOTIFY"]),
+    "+opcode=update steered.example SOA": ("NOTIMP", ["opcode: UPDATE"]),
+    "huge.pinned.example TXT": ("NOERROR", ["Truncated, retrying in TCP mode", "ANSWER: 20", "(TCP)"]),
+    "+ignore huge.pinned.example TXT": ("NOERROR", ["flags: qr tc rd ra", "ANSWER: 0"]),
+    "+ignore +bufsize=512 pinned.example A": ("NOERROR", ["203.0.113.10"]),
+    "steered.example ANY +notcp": ("NOERROR", ['HINFO "RFC8482" ""']),
+    "steered.example DS": ("NOERROR", ["ANSWER: 0", "SOA"]),
+    "+tcp steered.example AXFR": ("", ["Transfer failed"]),
+    "version.bind CH TXT": ("NOERROR", ['CH TXT "steering ']),
+    "steered.example CH TXT": ("REFUSED", ["ANSWER: 0"]),
+    "www.pinned.example A": (
+        "NOERROR",
+        ["www.pinned.example. 300 IN CNAME cdn.steered.example.", "cdn.steered.example. 300 IN A 203.0.113.20"],
+    ),
+}
+
+
+@pytest.mark.needs("dig")
 async def test_dig_is_content() -> None:
     async with world() as w:
-        command = ["dig", "@127.0.0.1", "-p", str(w.port), "+tries=1", "+time=5", "sTeered.example", "A"]
-        found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
-        assert "sTeered.example.\t30\tIN\tA\t192.0.2.1" in found.stdout.replace("\t\t", "\t")
-        assert "EDE: 4 (Forged Answer)" in found.stdout
-        assert "WARNING" not in found.stdout
+
+        async def dig(asked: str) -> str:
+            command = ["dig", "@127.0.0.1", "-p", str(w.port), "+tries=1", "+time=5", *asked.split()]
+            done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+            return " ".join(done.stdout.split())
+
+        outputs = dict(zip(DIG, await asyncio.gather(*map(dig, DIG)), strict=True))
+        for asked, (rcode, expected) in DIG.items():
+            found = outputs[asked]
+            assert [text for text in (f"status: {rcode}" if rcode else "", *expected) if text not in found] == [], found
+            assert "WARNING" not in found.replace("WARNING: EDNS query returned status", "")
+            assert "malformed" not in found
+
+
+@pytest.mark.needs("dig")
+async def test_the_examples_of_the_readme() -> None:
+    text = (ROOT / "dns" / "README.md").read_text("utf-8")
+    examples = [line.partition("#")[0].split() for line in text.splitlines() if line.startswith("dig ")]
+    assert len(examples) == 4
+    async with world() as w:
+        for example in examples:
+            command = [str(w.port) if word == "8053" else word for word in example]
+            done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+            assert "status: NOERROR" in done.stdout
+            assert ("ANSWER: 0" in done.stdout) is (example[-1] == "HTTPS")
 
 
 async def test_the_query_log_is_a_setting() -> None:
