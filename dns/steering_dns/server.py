@@ -25,6 +25,7 @@ from steering_dns.tcp import TcpConnection
 from steering_dns.upstreams import Upstream
 from steering_dns.views import Kind
 
+MAX_PROBE_WAIT_S = 600.0  # a zone's server may refuse to say anything of other names for ever
 DRAIN_AT_ONCE = 64  # datagrams per wake-up: upstreams and TCP get their turn
 Send = Callable[[bytes], None]
 
@@ -228,17 +229,21 @@ class DnsServer:
         name = wire.to_wire(f"{self._settings.loop_token}.{LOOP_PROBE}")
         groups = (self._settings.upstreams, *self._settings.zones.values())
         unknown = list(dict.fromkeys(u for group in groups for u in group))
+        wait_s = self._settings.limits.probe_again_s
         while unknown:
             for upstream in tuple(unknown):
                 try:
                     reply = await self._forwarder.ask((upstream,), name, wire.TXT, 0, within_s=3.0)
                 except ForwardError:
                     continue
+                if reply[3] & 0x0F not in (wire.NOERROR, wire.NXDOMAIN):
+                    continue
                 unknown.remove(upstream)
                 if b"\x04loop" in reply:
                     self._forwarder.mark_looped(upstream)
                     self.looped += (upstream,)
-            await asyncio.sleep(self._settings.limits.probe_again_s)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, MAX_PROBE_WAIT_S)
 
     def _stop_listening(self) -> None:
         if self._probing is not None:

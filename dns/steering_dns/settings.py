@@ -35,7 +35,7 @@ class Limits:
     tcp_strangers: int = 16  # connections of clients that only get REFUSED, all together
     tcp_questions: int = 64  # unanswered, on one connection
     tcp_idle_s: float = 10.0
-    probe_again_s: float = 10.0  # after an upstream did not answer whether it asks us in its turn
+    probe_again_s: float = 10.0  # after an upstream did not answer whether it asks us in its turn; then ever longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
