@@ -112,11 +112,7 @@ class Service:
         self._keystore, self._ca_missed = load_ca(self._state.folder)
         self._give_up_root()
         self._tokens = Tokens.load(self._state.tokens)
-        self._pac = PacSettings(
-            inspectors=tuple(config.inspector.advertise or [self._address(Role.EXPLICIT) or config.inspector.listen]),
-            fail_open=config.pac.fail_open,
-            templates=self.loaded.path(config.pac.templates) if config.pac.templates else None,
-        )
+        self._pac = self._pac_settings()
         self._reserved = reserved_settings(config, tuple(_own_names(config)))
         self._supervisor = Supervisor([self._setup(i) for i in range(self._workers())] if self._has_points() else [])
         self._reloading = Reloading(self.loaded.rules, self._state, self._status, self._make, self._publish)
@@ -148,6 +144,17 @@ class Service:
         if done:
             log = logger("service")
             log.warning(done) if "root" in done else log.info(done)
+
+    def _pac_settings(self) -> PacSettings:
+        config = self.loaded.config
+        templates = self.loaded.path(config.pac.templates) if config.pac.templates else None
+        if templates is not None and not templates.is_dir():
+            raise ConfigError(f"pac.templates: there is no folder {templates}")
+        return PacSettings(
+            inspectors=tuple(config.inspector.advertise or [self._address(Role.EXPLICIT) or config.inspector.listen]),
+            fail_open=config.pac.fail_open,
+            templates=templates,
+        )
 
     def _setup(self, number: int) -> Setup:
         config = self.loaded.config
