@@ -213,10 +213,10 @@ class Session:
             self._note_unused("EOF" if not clean else "CLOSED-UNUSED")
             self.link.finish()
             self._close()
-        elif exchange.upload_done:
+        elif exchange.upload_done and not self.link.deaf:
             self.keep_alive = False  # half-closed: the client still reads (RFC 9112 9.6)
         else:
-            self._end_exchange(exchange, "client-truncated")
+            self._end_exchange(exchange, "client-reset" if exchange.upload_done else "client-truncated")
             self._close()
 
     def on_lost(self, error: Exception) -> None:

@@ -45,12 +45,11 @@ class Link:
     """One connected, non-blocking socket.
 
     sent, received: bytes on the wire.  congested: more unsent bytes than the high-water mark.
-    eof: the peer sends no more.
+    eof: the peer sends no more.  deaf: the peer takes no more; what is written is dropped.
     """
 
     __slots__ = (
         "_buffer",
-        "_deaf",
         "_fd",
         "_finishing",
         "_in",
@@ -62,6 +61,7 @@ class Link:
         "_writing",
         "closed",
         "congested",
+        "deaf",
         "eof",
         "limits",
         "owner",
@@ -86,7 +86,7 @@ class Link:
         self._out = bytearray()
         self._writing = False
         self._finishing = False
-        self._deaf = False
+        self.deaf = False
         self.reading = False
         self.secured = False
         self.closed = False
@@ -224,7 +224,7 @@ class Link:
 
     def write(self, data: bytes) -> None:
         """Send, or keep what does not go at once; watch ``congested``."""
-        if self.closed or self._finishing or self._deaf or not data:
+        if self.closed or self._finishing or self.deaf or not data:
             return
         if self._tls is None:
             self._send(data)
@@ -312,7 +312,7 @@ class Link:
         """The peer takes no more.  It may have answered first (413 and close), so what it sent is read to its end;
         reading also finds the error.  Not from within the owner's own call.
         """
-        self._deaf = True
+        self.deaf = True
         self._out.clear()
         if self.eof or isinstance(error, ssl.SSLError):
             self._loop.call_soon(self._fail, error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,12 +10,16 @@ from ipaddress import ip_address, ip_network
 from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 from typing import Any
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 from steering.policy import Policy, ReservedSettings, RulesModel, compile_policy, rule_set
 from steering.policy.access import Access
 from steering.policy.hosts import Address
 from steering.policy.live import Live
 from steering_inspector.server import Inspector
 from steering_inspector.settings import InspectorSettings, Limits
+from steering_inspector.transport import Link
 from steering_inspector.workings import HandshakeFailure
 from tests.inspector.origin import Origin, inspector_ca, origin_ca, running_origin
 
@@ -164,6 +169,68 @@ class Wire:
             pass
 
 
+class Told:
+    """An owner of a link that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.secured = 0
+        self.drained = 0
+        self.ends: list[bool] = []
+        self.lost: list[Exception] = []
+
+    def on_secured(self) -> None:
+        self.secured += 1
+
+    def on_bytes(self, data: bytes) -> None:
+        self.got += data
+
+    def on_eof(self, clean: bool) -> None:
+        self.ends.append(clean)
+
+    def on_lost(self, error: Exception) -> None:
+        self.lost.append(error)
+
+    def on_drained(self) -> None:
+        self.drained += 1
+
+    @property
+    def over(self) -> bool:
+        return bool(self.ends or self.lost)
+
+
+async def dial_tls(
+    rig: Rig, port: int, *, connect: str = "", sni: str | None = None, alpn: Sequence[str] = ("http/1.1",)
+) -> tuple[Link, Told]:
+    """A TLS client with a free choice of SNI and ALPN that verifies nothing and may half-close; secured, or refused."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    loop, told = asyncio.get_running_loop(), Told()
+    sock = socket(AF_INET, SOCK_STREAM)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, ("127.0.0.1", port))
+    link = Link(sock, loop, Limits(), told)
+    if connect:
+        link.resume()
+        link.write(f"CONNECT {connect} HTTP/1.1\r\nHost: {connect}\r\n\r\n".encode())
+        await until(lambda: told.got.endswith(b"\r\n\r\n"))
+        assert told.got.startswith(b"HTTP/1.1 200 "), told.got
+        told.got = b""
+    link.secure(context, server_side=False, server_hostname=sni)
+    await until(lambda: bool(told.secured or told.over))
+    return link, told
+
+
+def issuer_of(link: Link) -> str:
+    """Who signed the certificate that a link was shown."""
+    der = link.tls.getpeercert(binary_form=True) if link.tls else None
+    assert der is not None
+    issuer = x509.load_der_x509_certificate(der).issuer
+    return str(issuer.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+
 @asynccontextmanager
 async def running(
     *,
@@ -171,6 +238,7 @@ async def running(
     origin: ssl.SSLContext | None = None,
     limits: Limits | None = None,
     can_open: bool = True,
+    clock: Callable[[], float] = time.time,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     """An inspector between loopback listeners and two origins; every name resolves to loopback."""
@@ -207,6 +275,7 @@ async def running(
             verify,
             resolve,
             log.append,
+            clock,
             on_handshake_failure=failures.append,
         )
         ports = (explicit.getsockname()[1], tls.getsockname()[1], http.getsockname()[1])

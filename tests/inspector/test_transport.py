@@ -10,38 +10,9 @@ import pytest
 
 from steering_inspector.settings import Limits
 from steering_inspector.transport import Link
+from tests.inspector.clients import Told
 from tests.inspector.origin import inspector_ca, origin_ca
 from tests.kit import eventually
-
-
-class Told:
-    """An owner that writes down what it is told.  keeps: whether it goes on reading."""
-
-    def __init__(self) -> None:
-        self.got = b""
-        self.secured = 0
-        self.drained = 0
-        self.ends: list[bool] = []
-        self.lost: list[Exception] = []
-
-    def on_secured(self) -> None:
-        self.secured += 1
-
-    def on_bytes(self, data: bytes) -> None:
-        self.got += data
-
-    def on_eof(self, clean: bool) -> None:
-        self.ends.append(clean)
-
-    def on_lost(self, error: Exception) -> None:
-        self.lost.append(error)
-
-    def on_drained(self) -> None:
-        self.drained += 1
-
-    @property
-    def over(self) -> bool:
-        return bool(self.ends or self.lost)
 
 
 @asynccontextmanager
