@@ -5,9 +5,11 @@ import importlib.util
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -33,8 +35,12 @@ def _module(name: str) -> Need:
     return Need(present=lambda: importlib.util.find_spec(name) is not None, how=f"pip install {name.replace('_', '-')}")
 
 
+@cache
 def _can_unshare() -> bool:
-    return os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("unshare") is not None
+    """Root within a container may not."""
+    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True).returncode == 0
 
 
 NEEDS: Mapping[str, Need] = {
@@ -60,7 +66,10 @@ NEEDS: Mapping[str, Need] = {
     "quickjs": _module("quickjs"),
     "root": Need(present=lambda: os.geteuid() == 0, how="run it as root"),
     # A mount namespace of one's own, so that a browser can be given another /etc/resolv.conf.
-    "unshare": Need(present=_can_unshare, how="run it as root, with iproute2 and util-linux"),
+    "unshare": Need(
+        present=_can_unshare,
+        how="run it as root, with iproute2 and util-linux; a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN",
+    ),
 }
 
 

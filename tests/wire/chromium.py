@@ -142,7 +142,7 @@ async def chromium(folder: Path, *flags: str, certificates: tuple[Path, ...] = (
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(80):
             endpoint = ""
             while not endpoint:
                 line = (await process.stderr.readline()).decode()

@@ -143,7 +143,7 @@ async def firefox(
 
 async def _connect(port_file: Path) -> Firefox:
     """Firefox writes the port into its profile once it listens."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(80):
         while True:
             with contextlib.suppress(OSError, ValueError):
                 return Firefox(*await asyncio.open_connection("127.0.0.1", int(port_file.read_text())))

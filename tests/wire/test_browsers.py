@@ -15,9 +15,8 @@ from tests.inspector.origin import origin_ca
 from tests.wire.chromium import Chromium, Page, chromium
 from tests.wire.firefox import Firefox, firefox
 from tests.wire.internet import GATEWAY
-from tests.wire.world import INSPECTION_CA, ORIGIN_CA, PAC_URL, World
+from tests.wire.world import CLIENT, INSPECTION_CA, ORIGIN_CA, PAC_URL, World
 
-CLIENT = "127.0.0.1"
 pytestmark = pytest.mark.needs("unshare", "certutil")
 
 

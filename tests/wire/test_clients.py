@@ -7,36 +7,21 @@ import asyncio
 import html
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.wire.internet import GATEWAY, HOME, files_below, offer
 from tests.wire.peers import PEERS, PROXY_ADDRESS, Fetched, git_clone, git_environment
-from tests.wire.world import INSPECTION_CA, ORIGIN_CA, PROXY, World
+from tests.wire.world import CLIENT, INSPECTION_CA, ORIGIN_CA, PROXY, World, check_line
 
 pytestmark = pytest.mark.needs("unshare", "curl")
 
-CLIENT = "127.0.0.1"
 ORIGIN_TEXT = "This is the origin."
 INSPECTED, BYPASSED = "inspected.example", "app.pin.example"
 ISSUERS = {INSPECTED: INSPECTION_CA, BYPASSED: ORIGIN_CA}
 BY_DEFAULT = "no rule matches: inspected by default"
-
-
-def check_line(line: dict[str, Any], **expected: Any) -> None:
-    """``line`` whole: ``expected`` over an empty one; of the two times only that they can be true."""
-    began = datetime.fromisoformat(line.pop("time"))
-    assert timedelta(0) <= datetime.now(UTC) - began < timedelta(minutes=1)
-    assert 0 <= line.pop("duration_ms") < 60_000
-    empty: dict[str, Any] = {
-        "point": "inspector", "client": CLIENT, "user": "", "program": "", "host": "", "action": "", "rule": None,
-        "why": "", "pending": [], "reason": "", "detail": "", "status": 0, "sent": 0, "received": 0,
-    }  # fmt: skip
-    assert line == empty | expected
 
 
 NEEDS = {"requests": "curl"}  # a package of the test suite itself

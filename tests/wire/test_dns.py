@@ -11,8 +11,7 @@ import dns.rdatatype
 import pytest
 
 from tests.wire.internet import ADDRESS, GATEWAY, INSIDE, NOBODY
-from tests.wire.test_clients import check_line
-from tests.wire.world import World
+from tests.wire.world import World, check_line
 
 pytestmark = pytest.mark.needs("unshare", "dig")
 

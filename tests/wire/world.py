@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.service import STEERING, LiveService, Settings, environment, over, se
 from tests.wire.internet import ADDRESSES, GATEWAY, running_internet
 from tests.wire.namespace import Ended, Namespace
 
+CLIENT = "127.0.0.1"  # where programs here call from, unless told otherwise
 PROXY = "http://127.0.0.1:3128"
 CONTROL = "http://127.0.0.1:8080"
 PAC_URL = f"{CONTROL}/proxy.pac"
@@ -82,6 +84,18 @@ class AccessLines:
         """The first such line; waited for."""
         wait_until(lambda: self.since(place, **fields), what=f"an access line with {fields}")
         return self.since(place, **fields)[0]
+
+
+def check_line(line: Line, **expected: Any) -> None:
+    """``line`` whole: ``expected`` over an empty one; of the two times only that they can be true."""
+    began = datetime.fromisoformat(line.pop("time"))
+    assert timedelta(0) <= datetime.now(UTC) - began < timedelta(minutes=1)
+    assert 0 <= line.pop("duration_ms") < 60_000
+    empty: Line = {
+        "point": "inspector", "client": CLIENT, "user": "", "program": "", "host": "", "action": "", "rule": None,
+        "why": "", "pending": [], "reason": "", "detail": "", "status": 0, "sent": 0, "received": 0,
+    }  # fmt: skip
+    assert line == empty | expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
