@@ -6,12 +6,14 @@ Reads the ClientHello (its bytes are kept and go on to whoever gets the connecti
 import asyncio
 import ssl
 from contextlib import suppress
+from dataclasses import replace
 
 from steering.policy import Effect
 from steering.policy.hosts import Address
 from steering_inspector.answers import ESTABLISHED, answer
 from steering_inspector.clienthello import MalformedHello, NotTls, parse_client_hello
 from steering_inspector.conversation import (
+    NO_CA,
     Hello,
     NoHello,
     Open,
@@ -109,9 +111,8 @@ class Preface:
             assert leaves is not None
             context = leaves.get(name.host.text, self.workings.clock())
         except Exception as exc:  # whatever a leaf fails by, the connection is refused, never passed
-            self._refuse(
-                Refuse(reason="ca-unavailable", why=f"no certificate could be made: {exc}", named=name), alert=True
-            )
+            why = f"no certificate could be made: {exc}"
+            self._refuse(replace(NO_CA, why=why, named=name), alert=True)
             return
         opened = step if isinstance(step, Open) else None
         self._place = Place(way=Way.OPENED, name=name.host, opened=opened, page=page, began_at=self.began_at)

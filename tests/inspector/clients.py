@@ -45,7 +45,9 @@ def bound() -> socket:
 
 @dataclass
 class Rig:
-    """log: the access lines.  failures: the evidence.  resolved: what names were resolved."""
+    """log: the access lines.  failures: the evidence.  resolved: what names were resolved, to loopback or to
+    ``addresses``; those in ``unanswered`` never are.
+    """
 
     inspector: Inspector
     origin: Origin
@@ -58,6 +60,7 @@ class Rig:
     failures: list[HandshakeFailure]
     resolved: list[str]
     addresses: dict[str, list[Address]] = field(default_factory=dict)
+    unanswered: set[str] = field(default_factory=set)
 
     @property
     def proxy(self) -> str:
@@ -246,6 +249,7 @@ async def running(
     failures: list[HandshakeFailure] = []
     resolved: list[str] = []
     addresses: dict[str, list[Address]] = {}
+    unanswered: set[str] = set()
     async with AsyncExitStack() as stack:
         secure = await stack.enter_async_context(running_origin(origin or origin_ca().context(*NAMES)))
         plain = await stack.enter_async_context(running_origin(None))
@@ -254,6 +258,8 @@ async def running(
 
         async def resolve(name: str) -> Sequence[Address]:
             resolved.append(name)
+            if name in unanswered:
+                await asyncio.Event().wait()
             return addresses.get(name, [ip_address("127.0.0.1")])
 
         configured = InspectorSettings(
@@ -281,6 +287,6 @@ async def running(
         ports = (explicit.getsockname()[1], tls.getsockname()[1], http.getsockname()[1])
         inspector.start([explicit], [tls], [http])
         try:
-            yield Rig(inspector, secure, plain, live, ports[0], ports[1], ports[2], log, failures, resolved, addresses)
+            yield Rig(inspector, secure, plain, live, *ports, log, failures, resolved, addresses, unanswered)
         finally:
             await inspector.close()
