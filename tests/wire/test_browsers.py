@@ -15,7 +15,7 @@ from tests.inspector.origin import origin_ca
 from tests.wire.chromium import Chromium, Page, chromium
 from tests.wire.firefox import Firefox, firefox
 from tests.wire.internet import GATEWAY
-from tests.wire.world import CLIENT, INSPECTION_CA, ORIGIN_CA, PAC_URL, World
+from tests.wire.world import CLIENT, INSPECTION_CA, ORIGIN_CA, ORIGIN_TEXT, PAC_URL, World
 
 pytestmark = pytest.mark.needs("unshare", "certutil")
 
@@ -73,25 +73,24 @@ class Shown:
     rule: str | None
 
 
-ORIGIN_TEXT = ("This is the origin.",)
 BLOCKED_TEXT = ("This site is blocked", "blocked.example", "No gambling")
 
 # One name a line: a browser that knows a name already does not ask for it again.
 TABLE = [
     Shown(
-        host="inspected.example", scheme="https", status=200, issuer=INSPECTION_CA, text=ORIGIN_TEXT,
+        host="inspected.example", scheme="https", status=200, issuer=INSPECTION_CA, text=(ORIGIN_TEXT,),
         point="inspector", action="open", rule=None,
     ),
     Shown(
-        host="app.pin.example", scheme="https", status=200, issuer=ORIGIN_CA, text=ORIGIN_TEXT,
+        host="app.pin.example", scheme="https", status=200, issuer=ORIGIN_CA, text=(ORIGIN_TEXT,),
         point="dns", action="real", rule="Pinned app",
     ),
     Shown(
-        host="www.inspected.example", scheme="http", status=200, issuer="", text=ORIGIN_TEXT,
+        host="www.inspected.example", scheme="http", status=200, issuer="", text=(ORIGIN_TEXT,),
         point="inspector", action="open", rule=None,
     ),
     Shown(
-        host="pin.example", scheme="http", status=200, issuer="", text=ORIGIN_TEXT,
+        host="pin.example", scheme="http", status=200, issuer="", text=(ORIGIN_TEXT,),
         point="dns", action="real", rule="Pinned app",
     ),
     Shown(

@@ -16,14 +16,13 @@ from tests.kit import wait_until
 from tests.wire.chromium import chromium
 from tests.wire.internet import ADDRESS, GATEWAY
 from tests.wire.peers import issuer_in, pac_returns
-from tests.wire.world import INSPECTION_CA, ORIGIN_CA, PAC_URL, PROXY, World, running_world
+from tests.wire.world import INSPECTION_CA, ORIGIN_CA, ORIGIN_TEXT, PAC_URL, PROXY, World, running_world
 
 pytestmark = pytest.mark.needs("unshare", "curl", "dig", "node")
 
 PINNED = {"name": "Pinned", "domains": ["pin.example"]}
 LATER = {"name": "Later", "domains": ["later.example"]}
 BLOCKED = {"name": "Blocked since", "action": "block", "domains": ["later.example", "inspected.example"]}
-ORIGIN_TEXT = "This is the origin."
 
 # What ``points`` finds.
 INSPECTED = ("PROXY 127.0.0.1:3128", GATEWAY, INSPECTION_CA)

@@ -24,6 +24,8 @@ CLIENT = "127.0.0.1"  # where programs here call from, unless told otherwise
 PROXY = "http://127.0.0.1:3128"
 CONTROL = "http://127.0.0.1:8080"
 PAC_URL = f"{CONTROL}/proxy.pac"
+BY_DEFAULT = "no rule matches: inspected by default"
+ORIGIN_TEXT = "This is the origin."
 INSPECTION_CA = "Steering inspection CA"
 ORIGIN_CA = "test origins"
 
