@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,8 +60,7 @@ def replacing(path: Path, max_bytes: int) -> Iterator[Replacement]:
     target = path.resolve(strict=True)
     descriptor = _locked(target)
     try:
-        for stray in target.parent.glob(_temporary(target).name.replace(str(os.getpid()), "*")):
-            stray.unlink(missing_ok=True)  # of a change that was killed: nobody else writes while we hold the lock
+        _sweep(target)
         with os.fdopen(os.dup(descriptor), "rb") as file:
             yield Replacement(target, file.read(max_bytes + 1), os.fstat(descriptor))
     finally:
@@ -85,6 +85,14 @@ def _locked(target: Path) -> int:
 
 def _temporary(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.changing")
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed changes have left: while we hold the lock, nobody else writes one."""
+    left = re.compile(rf"\.{re.escape(target.name)}\.[0-9]+\.changing")
+    for path in target.parent.iterdir():
+        if left.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -164,3 +164,13 @@ def test_killed_in_the_middle_the_file_is_whole(after_ms: int, tmp_path: Path) -
     assert content == content[:9] * 100_000
     replace(target, b"new")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("r.json", b"new")], "what it left is swept"
+
+
+def test_only_what_a_change_of_this_file_left_is_swept(tmp_path: Path) -> None:
+    target = tmp_path / "r[1].json"
+    target.write_text("old")
+    kept = {".r[1].json.changing", ".r1.json.7.changing", ".r[1].json.7x.changing", "r[1].json.7.changing"}
+    for name in (*kept, ".r[1].json.7.changing"):
+        (tmp_path / name).touch()
+    replace(target, b"new")
+    assert {p.name for p in tmp_path.iterdir()} == kept | {target.name}
