@@ -232,6 +232,7 @@ def test_all_four_agree_where_every_condition_is_visible(cases: list[Case]) -> N
 
 def test_worlds_are_worth_asking(cases: list[Case]) -> None:
     """Zero mismatches say nothing where everything is inspected by default."""
+    cases = cases[::10]
     actions = Counter(case.full().action for case in cases)
     rules = Counter(case.full().rule is not None for case in cases)
     pending = sum(1 for case in cases if case.at_network(Stage.INSPECTOR_CONNECTION).pending)
