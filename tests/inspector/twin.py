@@ -45,6 +45,7 @@ async def running_twin(ca: TestCa, trust: ssl.SSLContext, origin_port: int) -> A
     connector = TCPConnector(resolver=_Loopback(), ssl=trust, limit=0)
     session = ClientSession(connector=connector, auto_decompress=False)
     tasks: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []  # one that nobody holds any more closes its connection
 
     async def forward(request: web.BaseRequest) -> web.StreamResponse:
         fields = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP)
@@ -67,6 +68,7 @@ async def running_twin(ca: TestCa, trust: ssl.SSLContext, origin_port: int) -> A
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
+        writers.append(writer)
         authority = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         protocol, early = server(), _Early()
@@ -100,6 +102,8 @@ async def running_twin(ca: TestCa, trust: ssl.SSLContext, origin_port: int) -> A
         for task in list(tasks):
             task.cancel()
         await server.shutdown(1)
+        for writer in writers:
+            writer.close()
         await session.close()
         await connector.close()
         await listener.wait_closed()
