@@ -62,6 +62,10 @@ def test_published_measurements_can_be_made_again() -> None:
     assert set(json.loads(PUBLISHED.read_text("utf-8"))) <= set(measurements())
 
 
+def test_every_figure_of_the_readme_was_measured() -> None:
+    assert [line for line in PRINTED["figures"]().splitlines() if line.endswith("| - |")] == [], "run: make bench"
+
+
 # Tables that are written by hand, for their words, and held to the code, for their rows
 
 
@@ -113,7 +117,7 @@ def test_reasons_in_the_troubleshooting_exist() -> None:
     assert set(first_column("docs/operations.md", "Troubleshooting", "seen")) <= set(REASONS)
 
 
-NOT_SETTINGS = ("py", "json", "decide")  # files, and a method of the policy
+NOT_SETTINGS = ("py", "json", "decide", "example")  # files, a method of the policy, a host
 
 
 @pytest.mark.parametrize("page", PAGES)

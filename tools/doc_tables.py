@@ -231,7 +231,7 @@ def _first_line(function: Callable[..., object]) -> str:
 # Measurements: docs/measurements.json is written by ``python -m bench --write``
 
 # What the README shows: measurement, the row's cells that choose it, the figures (column, unit) and what they say.
-_FIGURES: tuple[tuple[str, str, dict[str, str], tuple[tuple[str, str], ...]], ...] = (
+_FIGURES: tuple[tuple[str, str, dict[str, str | int], tuple[tuple[str, str], ...]], ...] = (
     (
         "one decision, 100,000 domains",
         "policy",
@@ -248,15 +248,33 @@ _FIGURES: tuple[tuple[str, str, dict[str, str], tuple[tuple[str, str], ...]], ..
         "reading, checking and compiling 100,000 domains",
         "policy",
         {"domains": "100,000", "what": "steering, decide"},
-        (("build s", "s"),),
+        (("build CPU s", "s CPU"),),
     ),
     (
-        "one DNS answer",
-        "dns",
-        {"server": "steering"},
-        (("CPU us/query", "µs CPU"), ("x echo", "times a bare echo in Python")),
+        "a PAC of 100,000 names",
+        "pac",
+        {"names": 100_000, "PAC": "steering", "engine": "V8 jitless"},
+        (("bytes", "bytes"), ("load ms", "ms to load"), ("us a decision", "µs a decision, in V8 as Chromium runs it")),
     ),
-    ("the same by dnslib's own server", "dns", {"server": "dnslib"}, (("CPU us/query", "µs CPU"),)),
+    (
+        "the usual chain of `dnsDomainIs` for 10,000",
+        "pac",
+        {"names": 10_000, "PAC": "linear dnsDomainIs", "engine": "V8 jitless"},
+        (("bytes", "bytes"), ("us a decision", "µs a decision")),
+    ),
+    (
+        "one steered DNS answer",
+        "dns",
+        {"answers": "steered", "server": "steering"},
+        (("cpu_us", "µs CPU"), ("x echo", "times a bare echo in Python"), ("qps", "a second")),
+    ),
+    (
+        "one cached DNS answer",
+        "dns",
+        {"answers": "cached", "server": "steering"},
+        (("cpu_us", "µs CPU"), ("x echo", "times the echo"), ("qps", "a second")),
+    ),
+    ("dnslib's own server", "dns", {"answers": "steered", "server": "dnslib"}, (("cpu_us", "µs CPU"),)),
     (
         "one request on an opened connection",
         "inspector",
@@ -292,7 +310,7 @@ def figures() -> str:
 
 
 def _figure(
-    results: dict[str, dict[str, object]], name: str, chosen: dict[str, str], shown: tuple[tuple[str, str], ...]
+    results: dict[str, dict[str, object]], name: str, chosen: dict[str, str | int], shown: tuple[tuple[str, str], ...]
 ) -> str:
     rows = results.get(name, {}).get("rows", [])
     assert isinstance(rows, list)
