@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 
+from dnslib import QTYPE
+
 from steering.policy import Point
 from steering.policy.access import Access, Sink, pending_names
 from steering.policy.live import Live
@@ -124,7 +126,7 @@ class DnsServer:
         if found is None:
             return False
         if self._settings.query_log:
-            self._log(packet, client, snapshot, now)
+            self._log(packet, client, snapshot, now, found)
         if isinstance(found, Ask):
             return self._ask(found, client, snapshot, send)
         send(found)
@@ -148,7 +150,7 @@ class DnsServer:
                 if found is None or address[1] == 0:
                     continue
                 if log:
-                    self._log(packet, client, snapshot, now)
+                    self._log(packet, client, snapshot, now, found)
                 if type(found) is bytes:
                     try:
                         sendto(found, address)
@@ -203,7 +205,8 @@ class DnsServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _log(self, packet: bytes, client: str, snapshot: Snapshot, now: float) -> None:
+    def _log(self, packet: bytes, client: str, snapshot: Snapshot, now: float, answer: bytes | Ask) -> None:
+        """One line, with the size of the answer where it is known already."""
         query = wire.parse_query(packet)
         if not isinstance(query, wire.Query):
             return
@@ -219,7 +222,8 @@ class DnsServer:
                 rule=None if decision is None else decision.rule,
                 why=plan.tally.why if decision is None else decision.why,
                 pending=() if decision is None else pending_names(decision),
-                detail=f"TYPE{query.qtype}",
+                detail=_type_name(query.qtype),
+                sent=0 if isinstance(answer, Ask) else len(answer),
                 received=len(packet),
             )
         )
@@ -289,3 +293,8 @@ def _udp_sender(sock: Datagrams, address: Client, counts: Counter[str]) -> Send:
             counts["udp:unsent"] += 1
 
     return send
+
+
+def _type_name(qtype: int) -> str:
+    """As people write it; RFC 3597 5 for a type without a name."""
+    return str(QTYPE.forward.get(qtype, f"TYPE{qtype}"))

@@ -355,12 +355,16 @@ async def test_counters_tell_rules_and_what_was_done() -> None:
 
 async def test_the_query_log_tells_rule_why_and_what_is_pending() -> None:
     async with world(query_log=True) as w:
-        for question in (("program.example", "A"), ("mask.icloud.com", "A"), ("steered.example", "HTTPS")):
-            await w.ask(*question)
-        await w.ask("bad.pinned.example", tcp=True)
+        questions = (("program.example", "A"), ("mask.icloud.com", "A"), ("steered.example", "HTTPS"))
+        replies = [await w.ask(*question) for question in questions]
+        replies.append(await w.ask("bad.pinned.example", tcp=True))
+        await w.ask("steered.example", "TYPE65280")
         assert [(x.client, x.host, x.effect, x.rule, x.pending, x.detail) for x in w.lines] == [
-            ("127.0.0.1", "program.example", "inspector", None, ("program",), "TYPE1"),
-            ("127.0.0.1", "mask.icloud.com", "nxdomain", None, (), "TYPE1"),
-            ("127.0.0.1", "steered.example", "inspector", None, (), "TYPE65"),
-            ("127.0.0.1", "bad.pinned.example", "block", "blocked", (), "TYPE1"),
+            ("127.0.0.1", "program.example", "inspector", None, ("program",), "A"),
+            ("127.0.0.1", "mask.icloud.com", "nxdomain", None, (), "A"),
+            ("127.0.0.1", "steered.example", "inspector", None, (), "HTTPS"),
+            ("127.0.0.1", "bad.pinned.example", "block", "blocked", (), "A"),
+            ("127.0.0.1", "steered.example", "real", None, (), "TYPE65280"),
         ]
+        assert [line.sent for line in w.lines[:4]] == [len(reply.wire or b"") for reply in replies]
+        assert w.lines[4].sent == 0  # asked for: the answer came later
