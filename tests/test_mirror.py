@@ -9,7 +9,7 @@ from tests.tree import Module, modules
 WITHOUT: dict[str, str] = {
     "steering.pac.errors": "one class and no code; tests/pac/test_gates.py holds what its text says",
     "steering.catalog.errors": "one class without code of its own",
-    "steering.policy.errors": "classes that only say whose fault it is; RulesError's findings: test_document, test_rules",
+    "steering.policy.errors": "classes that only say whose fault it is; test_document and test_rules hold RulesError",
     "steering.policy.points": "two enumerations; what they stand for together is tried in test_effects",
     "steering.resources": "tests/test_packaging.py finds the files from a wheel, an editable install and a checkout",
 }

@@ -1,6 +1,5 @@
 """``steering ca``: show, export and rotate the inspection CA."""
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from steering.cli.running import ConfigOption, JsonOption, StateOption, configuration
 from steering.cli.terminal import complain, failed, print_json, wrong_use
+from steering.control.cafiles import NAME, passphrase
 from steering_inspector.keystore import Keystore, KeystoreError, load
 from steering_inspector.keystore import rotate as rotate_keystore
 
@@ -16,17 +16,12 @@ app = typer.Typer(help="The certificate authority that signs what the inspector 
 FORMATS = ("pem", "der")
 
 
-def _passphrase() -> bytes | None:
-    text = os.environ.get("STEERING_CA_PASSPHRASE", "")
-    return text.encode() if text else None
-
-
 def _loaded(config: Path | None, state: Path | None) -> Keystore:
     folder = configuration(config, state).state
     try:
         if not (folder / "ca").is_dir():
             raise KeystoreError(f"there is no CA in {folder}: 'steering init' or 'steering serve' makes one")
-        return load(folder, time.time(), passphrase=_passphrase())
+        return load(folder, time.time(), passphrase=passphrase())
     except (KeystoreError, OSError) as exc:
         failed(str(exc))
 
@@ -74,7 +69,7 @@ def rotate(
     if not yes:
         typer.confirm("Every device must trust the new certificate before the service uses it. Go on?", abort=True)
     try:
-        store = rotate_keystore(loaded.state, time.time(), name="Steering inspection CA", passphrase=_passphrase())
+        store = rotate_keystore(loaded.state, time.time(), name=NAME, passphrase=passphrase())
     except (KeystoreError, OSError) as exc:
         failed(str(exc))
     typer.echo(f"made {store.folder / 'ca.pem'}; distribute it, then restart the service")

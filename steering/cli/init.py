@@ -8,6 +8,7 @@ import typer
 
 from steering import resources
 from steering.cli.terminal import wrong_use
+from steering.control.cafiles import NAME, passphrase
 from steering.control.config import as_toml
 from steering.control.errors import ControlError
 from steering.control.state import open_state, write_whole
@@ -27,7 +28,7 @@ def create(folder: Path) -> None:
         _make(folder / "steering.toml", _configuration())
         _make(folder / "rules.json", resources.starter_rules().read_text("utf-8"))
         before = (folder / "ca" / "ca.pem").exists()
-        store = load_or_create(folder, time.time(), name="Steering inspection CA")
+        store = load_or_create(folder, time.time(), name=NAME, passphrase=passphrase())
         typer.echo(f"{'kept' if before else 'made'} {store.folder / 'ca.pem'}")
     except (OSError, ControlError, KeystoreError) as exc:
         wrong_use(str(exc))

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +62,11 @@ def serve(
         failed(str(exc))
 
 
+def _command() -> str:
+    """How this very program is called: ``make run`` starts it out of a folder that is in nobody's PATH."""
+    return "steering" if shutil.which("steering") else sys.argv[0]
+
+
 def _banner(loaded: Loaded, status: Status) -> None:
     if loaded.config.log.format == "json":
         return  # standard output is for machines now; the log says the same
@@ -76,7 +83,7 @@ def _banner(loaded: Loaded, status: Status) -> None:
         lines += [
             "Next: see a site inspected, and why",
             f"  curl -x http://{proxy} --cacert {ca} https://example.com/",
-            "  steering explain zoom.us",
+            f"  {_command()} explain zoom.us",
         ]
     if control:
         lines += [

@@ -50,3 +50,12 @@ def test_what_is_no_folder_is_wrong_use(tmp_path: Path) -> None:
         result = run("init", folder)
         assert (result.exit_code, result.stdout) == (2, "")
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_passphrase_encrypts_the_key_from_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEERING_CA_PASSPHRASE", "correct horse")
+    assert run("init", tmp_path).exit_code == 0
+    assert b"ENCRYPTED" in (tmp_path / "ca" / "ca.key").read_bytes()
+    assert run("ca", "show", "--state", tmp_path).exit_code == 0
+    monkeypatch.delenv("STEERING_CA_PASSPHRASE")
+    assert run("ca", "show", "--state", tmp_path).exit_code == 1
