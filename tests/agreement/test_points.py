@@ -38,7 +38,7 @@ from tests.policy import twin
 
 FLOWS = int(os.environ.get("STEERING_AGREEMENT_FLOWS", "100000"))
 SEED = os.environ.get("STEERING_AGREEMENT_SEED", "steering")
-PER_WORLD = 250
+PER_WORLD = 125
 PER_PART = 25_000  # flows in memory at one time
 KINDS = ((Kind.VISIBLE, False), (Kind.FULL, False), (Kind.VISIBLE, True), (Kind.FULL, True))
 LATER_S = (0, 0.5, 1, 59, 60, 61, 3600, 12 * 3600)  # browsers keep a PAC for half a day

@@ -41,7 +41,7 @@ REGISTRABLE = (
     "icloud.com",  # canaries are below it
 )
 LABELS = ("a", "b", "api", "api-1", "api-2", "www", "cdn", "cdn-eu", "login", "x_y", "1", "update")
-GLOBS = ("api-*", "*-eu", "c*n", "*1", "u*d*e", "*")
+GLOBS = ("api-*", "*-eu", "c*n", "*1", "u*d*e", "**")
 NETWORKS = ("10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "192.168.7.0/25", "fd00:1::/32", "fd00:1::7")
 SOURCES = (
     "10.1.2.3",
@@ -157,8 +157,8 @@ def make_world(seed: str, kind: Kind, flows: int, timed: bool) -> World:
 
 
 def _rule(random: Random, index: int, kind: Kind, timed: bool) -> dict[str, Any]:
-    rule: dict[str, Any] = {"name": f"rule {index}", "action": random.choice(("bypass", "bypass", "inspect", "block"))}
-    destinations = random.choice(("domains", "domains", "domains", "categories", "addresses", "mixed", "any"))
+    rule: dict[str, Any] = {"name": f"rule {index}", "action": random.choice(("bypass", "bypass", "bypass", "inspect", "block"))}
+    destinations = random.choice((*["domains"] * 6, "categories", "addresses", "mixed", "mixed", "any"))
     if destinations in ("domains", "mixed"):
         rule["domains"] = [_domain(random) for _ in range(random.randint(1, 5))]
     if destinations in ("categories", "mixed"):
@@ -182,7 +182,7 @@ def _domain(random: Random) -> str:
         name = f"{random.choice(LABELS)}.{name}"
     form = random.choice(("", "", "*.", "=", "glob", "globs"))
     if form == "glob":
-        return random.choice(("", "*.")) + f"{random.choice(GLOBS[:-1])}.{name}"
+        return random.choice(("", "*.")) + f"{random.choice(GLOBS)}.{name}"
     if form == "globs":
         return random.choice(("*.*", "a.*", "*.api-*", "*-eu.*", "*.*.*")) + f".{name}"
     return form + name
@@ -209,9 +209,12 @@ def _hosts(random: Random, rules: list[dict[str, Any]]) -> Iterator[str]:
     entries = [entry for rule in rules for entry in rule.get("domains", ())]
     listed = [name for rule in rules for c in rule.get("categories", ()) for name in CATEGORIES.domains[c]]
     for entry in (*entries, *sorted(listed)):
-        yield from around(_concrete(random, entry), random)
+        name = _concrete(random, entry)
+        yield from around(name, random)
+        yield from (name, f"{random.choice(LABELS)}.{name}", _concrete(random, entry))  # half of the flows are meant
     yield from HOST_ADDRESSES
-    yield from random.sample(RESERVED_HOSTS, 4)
+    for name in random.sample(RESERVED_HOSTS, 4):
+        yield from (name, f"{random.choice(LABELS)}.{name}")
     yield from ("nowhere.example", "127.1", "0x7f.1", "a.b.c.d.e.f.nowhere.example")
 
 

@@ -89,9 +89,14 @@ CASES: dict[str, tuple[Rules, View, dict[str, Any]]] = {
         },
     ),
     "a pattern of bare stars is not what stands at its name": (
-        [{"domains": ["*.*.a.example"]}],
+        [{"domains": ["*.*.a.example", "**.b.example"]}],
         ANONYMOUS,
-        {"patterns": (Pattern("a.example", ("*",), below=True, mark=BYPASS),)},
+        {
+            "patterns": (
+                Pattern("a.example", ("*",), below=True, mark=BYPASS),
+                Pattern("b.example", ("**",), below=False, mark=BYPASS),
+            )
+        },
     ),
     "blocked names under a pattern that would bypass them": (
         [{"domains": ["api-*.a.example"]}, {"action": "block", "domains": ["x.a.example", "other.example"]}],
