@@ -157,7 +157,10 @@ def make_world(seed: str, kind: Kind, flows: int, timed: bool) -> World:
 
 
 def _rule(random: Random, index: int, kind: Kind, timed: bool) -> dict[str, Any]:
-    rule: dict[str, Any] = {"name": f"rule {index}", "action": random.choice(("bypass", "bypass", "bypass", "inspect", "block"))}
+    rule: dict[str, Any] = {
+        "name": f"rule {index}",
+        "action": random.choice(("bypass", "bypass", "bypass", "inspect", "block")),
+    }
     destinations = random.choice((*["domains"] * 6, "categories", "addresses", "mixed", "mixed", "any"))
     if destinations in ("domains", "mixed"):
         rule["domains"] = [_domain(random) for _ in range(random.randint(1, 5))]
