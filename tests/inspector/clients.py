@@ -18,7 +18,7 @@ from steering.policy.access import Access
 from steering.policy.hosts import Address
 from steering.policy.live import Live
 from steering_inspector.server import Inspector
-from steering_inspector.settings import InspectorSettings, Limits
+from steering_inspector.settings import InspectorSettings, Limits, Network
 from steering_inspector.transport import Link
 from steering_inspector.workings import HandshakeFailure
 from tests.inspector.origin import Origin, inspector_ca, origin_ca, running_origin
@@ -31,8 +31,9 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def policy_of(rules: list[dict[str, Any]]) -> Policy:
-    return compile_policy(rule_set(RulesModel.model_validate({"rules": rules})), ReservedSettings(internal_networks=()))
+def policy_of(rules: list[dict[str, Any]], internal_networks: tuple[Network, ...] = ()) -> Policy:
+    reserved = ReservedSettings(internal_networks=internal_networks)
+    return compile_policy(rule_set(RulesModel.model_validate({"rules": rules})), reserved)
 
 
 def bound() -> socket:

@@ -37,6 +37,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "watched", "action": "inspect", "addresses": ["192.0.2.77"]},
 ]
 POLICY = policy_of(RULES)
+INTERNAL = (ip_network("10.0.0.0/8"), ip_network("fc00::/7"))
 
 
 def view(can_open: bool = True, **settings: Any) -> View:
@@ -128,6 +129,29 @@ H2 = ("h2",)
 )  # fmt: skip
 def test_connect_then_hello(authority: str, sni: str, more: dict[str, Any], expected: tuple[str, ...]) -> None:
     assert connected(authority, sni, **more) == expected
+
+
+INSIDE = [
+    "127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "017700000001", "0",
+    "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:127.0.0.1]",
+    "\uff11\uff12\uff17.0.0.1", "\u2460\u2461\u2466.0.0.1", "127\u30020\u30020\u30021", "loc\u24d0lhost",
+    "localhost", "LOCALHOST.", "a.localhost", "169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "metadata",
+    "a.internal",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", INSIDE)
+def test_no_spelling_of_inside_is_let_in(host: str) -> None:
+    """What a name resolves to is the guard's to judge; these never get so far, in no way of asking."""
+    there = replace(view(), policy=policy_of(RULES, internal_networks=INTERNAL))
+    steps: list[object] = []
+    try:
+        steps.append(on_connect(parse_authority(f"{host}:443"), there))
+        steps.append(on_plain_request(parse_authority(host), there))
+    except HeadError as exc:
+        steps.append(exc.status)
+    steps.append(on_hello(Hello(sni=host.strip("[]")), None, there))
+    assert [step for step in steps if not isinstance(step, Refuse) and step != 400] == []
 
 
 @pytest.mark.parametrize(

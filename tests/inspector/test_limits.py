@@ -1,11 +1,13 @@
 """Time limits and sizes on a running inspector: what is slow, silent or endless is cut, with its reason."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from steering_inspector.settings import Limits
 from tests.inspector.clients import Wire, running
+from tests.inspector.origin import Head
 
 QUICK = Limits(
     head_s=0.6, hello_s=0.6, handshake_s=0.6, keepalive_s=0.6, response_s=0.8, body_idle_s=0.6, response_idle_s=0.8,
@@ -67,6 +69,59 @@ async def test_a_body_that_trickles_is_a_408() -> None:
             await asyncio.sleep(0.05)
         assert (await answer)[0] == 408
         await wire.close()
+
+
+async def test_a_response_that_stops_is_cut() -> None:
+    async with running(limits=QUICK) as rig:
+
+        async def stops(head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool | None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+            await reader.read()
+            return True
+
+        rig.origin.replies["/stops"] = stops
+        wire = await rig.open("www.example")
+        await wire.send(b"GET /stops HTTP/1.1\r\nHost: www.example\r\n\r\n")
+        assert (await wire.at_end()).endswith(b"\r\n\r\nhalf")
+        await wire.close()
+        assert [(line.reason, line.status) for line in await rig.settled()] == [("timeout", 200)]
+
+
+async def test_a_client_that_stops_reading_is_cut() -> None:
+    async with running(limits=replace(QUICK, high_water_bytes=65536)) as rig:
+        wire = await rig.open("www.example")
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a transport that reads
+        await wire.send(b"GET /big?100000000 HTTP/1.1\r\nHost: www.example\r\n\r\n")
+        assert [(line.reason, line.status) for line in await rig.settled()] == [("timeout", 200)]
+        assert rig.inspector.counters()["origin_connections"] == 0
+        wire.writer.transport.abort()
+
+
+async def test_an_origin_that_does_not_take_an_upload_is_not_the_clients_fault() -> None:
+    async with running(limits=replace(QUICK, high_water_bytes=65536)) as rig:
+
+        async def deaf(head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool | None:
+            await asyncio.Event().wait()
+            return True
+
+        rig.origin.replies["/deaf"] = deaf
+        wire = await rig.open("www.example")
+        await wire.send(b"POST /deaf HTTP/1.1\r\nHost: www.example\r\nContent-Length: 100000000\r\n\r\n")
+        answer = asyncio.get_running_loop().create_task(wire.answer())
+        wire.writer.write(bytes(50_000_000))
+        assert (await answer)[0] == 504
+        wire.writer.transport.abort()
+
+
+@pytest.mark.parametrize("kind", ["get", "connect"])
+async def test_an_origin_that_is_not_resolved_in_time_is_a_504(kind: str) -> None:
+    async with running(limits=QUICK) as rig:
+        rig.unanswered.add("www.example")
+        wire = await (rig.open("www.example") if kind == "connect" else rig.connect())
+        target = "/hello" if kind == "connect" else f"http://www.example:{rig.plain.port}/hello"
+        assert (await wire.get("www.example", target))[0] == 504
+        await wire.close()
+        assert (await rig.settled())[0].reason in ("origin-timeout", "timeout")
 
 
 async def test_an_idle_tunnel_is_closed() -> None:
