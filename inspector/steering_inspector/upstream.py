@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import zip_longest
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, socket
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,8 @@ from steering_inspector.transport import Link
 
 SESSION_LIFE_S = 3600.0  # a resumed handshake verifies no certificate, so resumption does not outlive an hour
 RECENT_S = 2.0
+MAX_ADDRESSES = 8
+STAGGER_S = 0.25
 
 Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 Guard = Callable[[Address, int, bool], str | None]
@@ -247,20 +250,42 @@ class Upstreams:
             raise DialError("name-failed", f"the name could not be resolved: {exc}") from exc
         if not addresses:
             raise DialError("name-unknown", "the name has no address")
-        refused = ""
-        failed: Exception | None = None
-        for address in addresses[:8]:
-            why = self._guard(address, port, guarded)
-            if why is not None:
-                refused = why
-                continue
-            try:
-                return await self._connect_to(address, port), address
-            except (OSError, TimeoutError) as exc:
-                failed = exc
-        if failed is not None:
-            raise DialError("origin-unreachable", fault_of(failed).text, failed) from failed
-        raise DialError("destination", refused)
+        why = [self._guard(address, port, guarded) for address in addresses[:MAX_ADDRESSES]]
+        permitted = [address for address, refused in zip(addresses, why, strict=False) if refused is None]
+        if not permitted:
+            raise DialError("destination", next(filter(None, why)))
+        try:
+            return await self._first_of(_by_turns(permitted), port)
+        except (OSError, TimeoutError) as exc:
+            raise DialError("origin-unreachable", fault_of(exc).text, exc) from exc
+
+    async def _first_of(self, addresses: list[Address], port: int) -> tuple[socket, Address]:
+        """A connection to the first that answers.  Each next one is tried when one has failed, or has not answered
+        within STAGGER_S: a family that leads nowhere costs a moment, not a timeout (RFC 8305).
+        """
+        if len(addresses) == 1:
+            return await self._connect_to(addresses[0], port), addresses[0]
+        trying: dict[asyncio.Task[socket], Address] = {}
+        failed: BaseException = TimeoutError()
+        waiting = list(addresses)
+        try:
+            while waiting or trying:
+                if waiting:
+                    address = waiting.pop(0)
+                    trying[self.loop.create_task(self._connect_to(address, port))] = address
+                stagger_s = STAGGER_S if waiting else None
+                done, _ = await asyncio.wait(trying, timeout=stagger_s, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    address = trying.pop(task)
+                    error = task.exception()
+                    if error is None:
+                        return task.result(), address
+                    failed = error
+            raise failed
+        finally:
+            for task in trying:
+                task.add_done_callback(_drop)
+                task.cancel()
 
     async def _connect_to(self, address: Address, port: int) -> socket:
         sock = socket(AF_INET if address.version == 4 else AF_INET6, SOCK_STREAM)
@@ -287,3 +312,16 @@ class Upstreams:
             self._sessions[used.origin] = (session, self.loop.time())
             if len(self._sessions) > self.limits.max_sessions:
                 self._sessions.popitem(last=False)
+
+
+def _by_turns(addresses: list[Address]) -> list[Address]:
+    """The families alternating, in the order given otherwise."""
+    first = [address for address in addresses if address.version == addresses[0].version]
+    second = [address for address in addresses if address.version != addresses[0].version]
+    return [address for pair in zip_longest(first, second) for address in pair if address is not None]
+
+
+def _drop(task: "asyncio.Task[socket]") -> None:
+    """Close what a race has won too late."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()

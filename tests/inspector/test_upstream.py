@@ -1,6 +1,7 @@
 """The pool of origin connections: what is dialled, what is kept, what is never used again."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -230,6 +231,52 @@ async def test_the_next_address_is_tried() -> None:
     async with pool() as there:
         there.names["www.example"] = [ip_address("127.0.0.3"), V4]  # nobody listens on the first
         assert (await there.upstreams.dial(there.origin())).link.sock.getpeername()[0] == "127.0.0.1"
+
+
+async def test_an_address_that_does_not_answer_costs_a_moment() -> None:
+    """A listener whose queue is full drops what comes; the next address is tried beside it."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.4", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.4", port))
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+        async with server, pool(Limits(connect_s=30, dial_s=20)) as there:
+            there.names["www.example"] = [ip_address("127.0.0.4"), V4]
+            sock, address = await there.upstreams.connect("www.example", port, guarded=False)
+            assert (address, sock.getpeername()[0]) == (V4, "127.0.0.1")
+            sock.close()
+        for filler in fillers:
+            filler.close()
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["::1", "::2", "127.0.0.1"], ["::1", "127.0.0.1", "::2"]),
+        (["127.0.0.1", "::1", "127.0.0.2", "::2"], ["127.0.0.1", "::1", "127.0.0.2", "::2"]),
+        (["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "127.0.0.2"]),
+    ],
+)
+async def test_families_are_tried_by_turns(
+    found: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    async with pool() as there:
+        there.names["www.example"] = [ip_address(text) for text in found]
+        loop = asyncio.get_running_loop()
+
+        async def refuses(sock: socket.socket, address: tuple[str, int]) -> None:
+            tried.append(address[0])
+            raise ConnectionRefusedError(111, "refused")
+
+        monkeypatch.setattr(loop, "sock_connect", refuses)
+        with pytest.raises(DialError) as failed:
+            await there.upstreams.connect("www.example", 443, guarded=False)
+    assert (tried, failed.value.reason) == (expected, "origin-unreachable")
 
 
 @pytest.mark.parametrize(("listed", "reason"), [(7, None), (8, "origin-unreachable")])
