@@ -97,7 +97,7 @@ async def connect(at: World, host: str) -> tuple[asyncio.StreamReader, asyncio.S
     code = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
     if code != "200":
         return reader, writer, code
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     await writer.start_tls(context, server_hostname=host)
     certificate = x509.load_der_x509_certificate(writer.get_extra_info("ssl_object").getpeercert(True))
