@@ -10,8 +10,10 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from hashlib import sha256
 from ipaddress import ip_address
-from socket import AF_UNIX, IPPROTO_TCP, TCP_NODELAY, socket
+from socket import AF_UNIX, IPPROTO_TCP, TCP_NODELAY, gethostname, socket
 
 from steering.policy import Effect, Policy
 from steering.policy.access import Sink
@@ -61,6 +63,8 @@ class Inspector:
         clock: Callable[[], float] = time.time,
         on_handshake_failure: Callable[[HandshakeFailure], None] | None = None,
     ) -> None:
+        if not settings.advertised:
+            settings = replace(settings, advertised=own_name())
         if not C_PARSER:
             raise RuntimeError("aiohttp is installed without its C parsers, whose strictness the inspector relies on")
         loop = asyncio.get_running_loop()
@@ -234,6 +238,11 @@ class Inspector:
                 self._workings.loop.remove_reader(listener.fileno())
                 listener.close()
         self._listeners.clear()
+
+
+def own_name() -> str:
+    """What this machine's inspectors call themselves; tells origins nothing of how the machine is called."""
+    return f"steering-{sha256(gethostname().encode()).hexdigest()[:8]}"
 
 
 def _explicit(workings: Workings, sock: socket, client: Address) -> None:

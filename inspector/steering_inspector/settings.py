@@ -72,7 +72,8 @@ class InspectorSettings:
         a wildcard among them stands.
     allow_no_http1, allow_non_tls: tunnel what cannot be opened although no rule bypasses it.
     allow_no_sni: open a CONNECT to a name without SNI under the name of the CONNECT.
-    advertised: the name in Via, by which a request that comes round again is known.
+    advertised: the name in Via, by which a request that comes round again is known; "": one made of this machine's
+        name, so that one inspector behind another is no loop, and all workers of a machine are one.
     """
 
     connect_ports: frozenset[int] = frozenset({443})
@@ -86,5 +87,5 @@ class InspectorSettings:
     allow_no_http1: bool = False
     allow_non_tls: bool = False
     allow_no_sni: bool = False
-    advertised: str = "steering"
+    advertised: str = ""
     limits: Limits = field(default_factory=Limits)

@@ -270,6 +270,7 @@ async def running(
                 "origin_http_port": plain.port,
                 "allow_destinations": (LOOPBACK,),
                 "limits": limits or Limits(),
+                "advertised": "steering",
                 **settings,
             }
         )

@@ -9,6 +9,7 @@ from socket import AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SOCK_STREAM, socket
 
 import pytest
 
+from steering_inspector.server import own_name
 from steering_inspector.settings import Limits
 from tests.inspector.clients import RULES, Rig, Wire, issuer, policy_of, running, until
 from tests.inspector.origin import inspector_ca, origin_ca, running_origin
@@ -180,3 +181,15 @@ async def test_reloads_under_load_lose_no_request_and_no_descriptor() -> None:
             await wire.close()
         await until(lambda: not rig.inspector.counters()["connections"])
     await until(lambda: open_files() <= before + 2)
+
+
+async def test_one_inspector_behind_another_is_no_loop_but_its_own_request_is() -> None:
+    async with running(advertised="") as rig:
+        wire = await rig.connect()
+        target = f"http://www.example:{rig.plain.port}/head"
+        for via, expected in (("steering", 200), ("steering-00000000", 200), (own_name(), 508)):
+            status, _, body = await wire.get("www.example", target, f"Via: 1.1 {via}".encode())
+            assert status == expected
+            if status == 200:
+                assert f"Via: 1.1 {own_name()}\r\n".encode() in body
+        await wire.close()

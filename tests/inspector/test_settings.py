@@ -17,7 +17,7 @@ STRICT = {
     "allow_no_http1": False,
     "allow_non_tls": False,
     "allow_no_sni": False,
-    "advertised": "steering",
+    "advertised": "",
     "limits": Limits(),
 }
 
