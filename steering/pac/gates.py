@@ -46,13 +46,18 @@ class Passed:
     by: str
 
 
-def pass_gates(plan: PacPlan, rendered: Rendered, policy: Policy, view: View, at: float) -> Passed:
-    """Hold a PAC to every gate.  Raises PacError with all that it fails."""
-    failures = [*_text_failures(rendered, policy)]
+def pass_gates(
+    plan: PacPlan, rendered: Rendered, lasting: Policy, view: View, at: float, *, names: int = SELF_TEST_NAMES
+) -> Passed:
+    """Hold a PAC to every gate.  Raises PacError with all that it fails.
+
+    lasting: the policy that the PAC was planned from.  names: around how many of its names the self-test asks.
+    """
+    failures = [*_text_failures(rendered, lasting)]
     if failures:
         raise PacError("; ".join(failures))
     evaluate, by = _evaluator(plan, rendered.text)
-    tested = _self_test(plan, evaluate, by, policy, view, at)
+    tested = _self_test(plan, evaluate, by, lasting, view, at, names)
     size = len(rendered.text)
     warnings = (f"the PAC has {size:,} bytes; some clients take 256 KiB only",) if size > WARN_BYTES else ()
     return Passed(warnings=warnings, tested=tested, by=by)
@@ -112,10 +117,9 @@ def _evaluator(plan: PacPlan, text: str) -> tuple[Evaluate, str]:
     return find, "quickjs"
 
 
-def _self_test(plan: PacPlan, evaluate: Evaluate, by: str, policy: Policy, view: View, at: float) -> int:
-    lasting = policy.lasting(at)
+def _self_test(plan: PacPlan, evaluate: Evaluate, by: str, lasting: Policy, view: View, at: float, names: int) -> int:
     tested = 0
-    for host in _boundary_hosts(lasting):
+    for host in _boundary_hosts(lasting, names):
         try:
             parsed = parse_host(host)
         except PolicyError:
@@ -147,11 +151,11 @@ _ALWAYS = (
 )
 
 
-def _boundary_hosts(policy: Policy) -> Iterator[str]:
+def _boundary_hosts(policy: Policy, count: int) -> Iterator[str]:
     """Each name, its parent, a child, a look-alike; spread evenly over the names where there are very many."""
     yield from _ALWAYS
     names = [name for name, _ in policy.names()]
-    step = max(1, len(names) // SELF_TEST_NAMES)
+    step = max(1, len(names) // count)
     for name in islice(names, 0, None, step):
         yield from _around(name)
     for _, node in policy.names():

@@ -8,7 +8,7 @@ stands above it: a hundred thousand blocked names go to the inspector like all o
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -99,30 +99,53 @@ _DIRECT = (Mark.BYPASS, Mark.ALWAYS)
 
 def plan(policy: Policy, view: View, at: float, chains: Chains) -> PacPlan:
     """The plan of the PAC that ``view`` gets at the instant ``at``."""
-    lasting = policy.lasting(at)
-    patterns = tuple(_patterns(lasting, view, at))
-    asking = _Asking(_without_patterns(lasting), view, at)
-    trees, exact = _flatten(asking, _Overlap(patterns))
-    return PacPlan(
-        revision=policy.revision,
-        trees=trees,
-        exact=exact,
-        patterns=patterns,
-        v4=_direct_ranges(asking, 4),
-        v6=_direct_ranges(asking, 6),
-        elsewhere=asking.elsewhere,
-        numeric=asking.mark_of(Host("0x", numeric=True)),
-        chains=chains,
-    )
+    return Planner(policy, at).plan(view, chains)
+
+
+class Planner:
+    """Plans for the views of one policy.  lasting: the policy as those see it who keep an answer for hours."""
+
+    def __init__(self, policy: Policy, at: float) -> None:
+        self.at = at
+        self.lasting = policy.lasting(at)
+        self._revision = policy.revision
+        self._fixed = _without_patterns(self.lasting)
+        self._for_all: dict[str, Mark] = {}
+
+    def share(self) -> None:
+        """Ask once what holds for whoever asks: of most names in a long list nothing depends on a source."""
+        by_source = frozenset(rule.name for rule in self.lasting.rules if rule.source)
+        groups = frozenset(self.lasting.rule_set.model.groups)
+        if by_source:
+            # From anywhere and of every group: here each rule by source matches, or may match.
+            anybody = _Asking(self._fixed, View(groups=groups), self.at, {})
+            self._for_all = dict(anybody.without(by_source))
+
+    def plan(self, view: View, chains: Chains) -> PacPlan:
+        patterns = tuple(_patterns(self.lasting, view, self.at))
+        asking = _Asking(self._fixed, view, self.at, self._for_all)
+        trees, exact = _flatten(asking, _Overlap(patterns))
+        return PacPlan(
+            revision=self._revision,
+            trees=trees,
+            exact=exact,
+            patterns=patterns,
+            v4=_direct_ranges(asking, 4),
+            v6=_direct_ranges(asking, 6),
+            elsewhere=asking.elsewhere,
+            numeric=asking.mark_of(Host("0x", numeric=True)),
+            chains=chains,
+        )
 
 
 class _Asking:
-    """The engine, asked from one view."""
+    """The engine, asked from one view.  for_all: marks, by the text of the host, that are known to hold in each."""
 
-    def __init__(self, policy: Policy, view: View, at: float) -> None:
+    def __init__(self, policy: Policy, view: View, at: float, for_all: dict[str, Mark]) -> None:
         self.policy = policy
         self._view = view
         self._at = at
+        self._for_all = for_all
         self.elsewhere = self.mark(f"{UNLISTED}.{UNLISTED}")
 
     def mark(self, name: str) -> Mark:
@@ -132,7 +155,19 @@ class _Asking:
         return self.mark_of(Host(f"{UNLISTED}.{name}"))
 
     def mark_of(self, host: Host) -> Mark:
-        return _mark(self.policy.decide(self._view.flow(host), self._at))
+        known = self._for_all.get(host.text)
+        return _mark(self._decision(host)) if known is None else known
+
+    def without(self, rules: Collection[str]) -> Iterator[tuple[str, Mark]]:
+        """The listed names, and hosts below them, that none of ``rules`` matches."""
+        for name, _ in self.policy.names():
+            for text in (name, f"{UNLISTED}.{name}"):
+                decision = self._decision(Host(text))
+                if not any(match.rule in rules for match in decision.matches):
+                    yield text, _mark(decision)
+
+    def _decision(self, host: Host) -> Decision:
+        return self.policy.decide(self._view.flow(host), self._at)
 
 
 UNLISTED = "!"  # stands in no host name, so no entry lists it

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from steering.pac.chains import plan_chains
-from steering.pac.gates import MAX_BYTES, Passed, pass_gates
-from steering.pac.plan import PacPlan, plan
+from steering.pac.gates import MAX_BYTES, SELF_TEST_NAMES, Passed, pass_gates
+from steering.pac.plan import PacPlan, Planner
 from steering.pac.render import render
 from steering.pac.view import ANONYMOUS, View, of_address, of_group
 from steering.policy import Host, Policy
@@ -18,6 +18,7 @@ from steering.policy.hosts import Address
 from steering.policy.rules import GroupSource, Network, Source, UserSource
 
 MAX_VARIANTS = 64
+OTHERS_TEST_NAMES = 250
 _ANY_HOST = Host("x.example")
 _BLOCK_SIZES = (16, 32, 64)  # quicker to answer; smaller
 
@@ -45,13 +46,17 @@ class PacFile:
 
 def build(policy: Policy, view: View, at: float, settings: PacSettings) -> PacFile:
     """Make one PAC.  Raises PacError with every gate that it fails."""
+    return _build(Planner(policy, at), view, settings, SELF_TEST_NAMES)
+
+
+def _build(planner: Planner, view: View, settings: PacSettings, names: int) -> PacFile:
     chains = plan_chains(settings.inspectors, fail_open=settings.fail_open, tls=settings.tls)
-    planned = plan(policy, view, at, chains)
+    planned = planner.plan(view, chains)
     for per_block in _BLOCK_SIZES:
         rendered = render(planned, per_block=per_block, templates=settings.templates)
         if len(rendered.text) <= MAX_BYTES or not rendered.packed:
             break
-    passed = pass_gates(planned, rendered, policy, view, at)
+    passed = pass_gates(planned, rendered, planner.lasting, view, planner.at, names=names)
     body = rendered.text.encode("ascii")
     return PacFile(
         body=body,
@@ -67,22 +72,26 @@ class PacSet:
 
     def __init__(self, policy: Policy, at: float, settings: PacSettings) -> None:
         """Raises PacError if any PAC fails a gate."""
-        self._sources = _sources(policy.lasting(at))
+        planner = Planner(policy, at)
+        planner.share()
+        self._sources = _sources(planner.lasting)
         self._built: dict[tuple[bool | None, ...], PacFile] = {}
         self.crowded = False
-        self._anonymous = self._make(policy, ANONYMOUS, at, settings)
-        self._groups = {name: self._make(policy, of_group(name), at, settings) for name in policy.rule_set.model.groups}
+        self._anonymous = self._make(planner, ANONYMOUS, settings)
+        self._groups = {name: self._make(planner, of_group(name), settings) for name in policy.rule_set.model.groups}
         for address in _representatives(self._sources):
             view = of_address(address)
             if len(self._built) >= MAX_VARIANTS and self._signature(view) not in self._built:
                 self.crowded = True
                 break
-            self._make(policy, view, at, settings)
+            self._make(planner, view, settings)
 
-    def _make(self, policy: Policy, view: View, at: float, settings: PacSettings) -> PacFile:
+    def _make(self, planner: Planner, view: View, settings: PacSettings) -> PacFile:
         signature = self._signature(view)
         if signature not in self._built:
-            self._built[signature] = build(policy, view, at, settings)
+            # The first is tried thoroughly; the others differ from it by a few names.
+            names = OTHERS_TEST_NAMES if self._built else SELF_TEST_NAMES
+            self._built[signature] = _build(planner, view, settings, names)
         return self._built[signature]
 
     def _signature(self, view: View) -> tuple[bool | None, ...]:

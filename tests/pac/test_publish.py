@@ -129,6 +129,25 @@ def test_a_token_claims_its_group_and_nothing_else() -> None:
     assert pacs.for_group("no such group") is None
 
 
+@pytest.mark.parametrize(
+    ("group", "anonymous", "claimed"),
+    [
+        ("people", ["DIRECT", CHAIN, CHAIN], ["DIRECT", "DIRECT", CHAIN]),  # of users alone
+        ("none", ["DIRECT", CHAIN, "DIRECT"], ["DIRECT", CHAIN, "DIRECT"]),  # an empty group matches nothing
+    ],
+)
+def test_a_token_of_a_group_without_networks(group: str, anonymous: list[str], claimed: list[str]) -> None:
+    rules: list[dict[str, Any]] = [
+        {"domains": ["all.example"]},
+        {"domains": ["own.example"], "source": [f"group:{group}"]},
+        {"action": "inspect", "domains": ["b.all.example"], "source": [f"group:{group}"]},
+    ]
+    pacs = PacSet(policy_of(*rules), NOW, SETTINGS)
+    hosts = ("all.example", "own.example", "b.all.example")
+    assert answers(pacs.anonymous, *hosts) == anonymous
+    assert answers(pacs.for_group(group), *hosts) == claimed
+
+
 def test_anonymous_gets_what_is_right_for_everybody() -> None:
     assert answers(PacSet(policy_of(*BY_SOURCE), NOW, SETTINGS).anonymous, *HOSTS) == ["DIRECT", *[CHAIN] * 5]
 
