@@ -77,6 +77,8 @@ class Reloading:
             began = time.monotonic()
             try:
                 source = await asyncio.to_thread(read_source, self._rules)
+                if source == self.enforced.source and self._status.error is None:
+                    return self._status.as_json()  # asked for by a command, then noticed by the watch
                 await self._enforce(source, str(self._rules))
             except PolicyUnusable as exc:
                 self._blame(str(exc), exc.summary)

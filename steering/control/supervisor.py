@@ -164,18 +164,13 @@ class Supervisor:
     async def _spawn(self, setup: Setup) -> _Running:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        inherited = [fd for fds in setup.descriptors.values() for fd in fds]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # not from the working folder, whatever lies there
-            "-m",
-            "steering.control.worker",
-            str(theirs.fileno()),
-            pass_fds=[theirs.fileno(), *inherited],
-            stdin=asyncio.subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # from where we are imported
-        )
-        theirs.close()
+        try:
+            process = await _start(setup, theirs)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         worker = _Running(setup.number, process, await Channel.over(ours), time.monotonic())
         self._running[setup.number] = worker
         try:
@@ -207,6 +202,19 @@ class Supervisor:
                 async with self._changed:
                     worker.revision = str(report["revision"])
                     self._changed.notify_all()
+
+
+async def _start(setup: Setup, theirs: socket.socket) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",  # not from the working folder, whatever lies there
+        "-m",
+        "steering.control.worker",
+        str(theirs.fileno()),
+        pass_fds=[theirs.fileno(), *(fd for fds in setup.descriptors.values() for fd in fds)],
+        stdin=asyncio.subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # from where we are imported
+    )
 
 
 def _flat(counters: dict[str, dict[str, int]]) -> dict[str, int]:
