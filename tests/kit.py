@@ -59,17 +59,20 @@ NEEDS: Mapping[str, Need] = {
     "jsc": _program("jsc", "libjavascriptcoregtk-4.0-bin"),
     "linux": Need(present=lambda: os.uname().sysname == "Linux", how="run it on Linux"),
     "mini-racer": _module("py_mini_racer"),
+    "nft": _program("nft", "nftables"),
     "node": _program("node", "nodejs"),
     "openssl": _program("openssl"),
     "pacparser": Need(present=lambda: Path("/usr/lib/libpacparser.so.1").exists(), how="apt-get install libpacparser1"),
     "pythonmonkey": _module("pythonmonkey"),
     "quickjs": _module("quickjs"),
     "root": Need(present=lambda: os.geteuid() == 0, how="run it as root"),
+    "setpriv": _program("setpriv", "util-linux"),
     # A mount namespace of one's own, so that a browser can be given another /etc/resolv.conf.
     "unshare": Need(
         present=_can_unshare,
         how="run it as root, with iproute2 and util-linux; a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN",
     ),
+    "ziglang": _module("ziglang"),
 }
 
 

@@ -22,6 +22,7 @@ needed=(
     ps:procps
     ip:iproute2
     unshare:util-linux
+    nft:nftables
 )
 
 present() {
