@@ -29,6 +29,10 @@ from steering_inspector.settings import InspectorSettings
 OPENABLE = frozenset(("loopback", "internal", "single-label", "local-names"))
 
 
+# RFC 7301 6, the IANA registry.  A client of http/1.0 alone takes an answer without ALPN.
+HTTP1 = frozenset(("http/1.1", "http/1.0"))
+
+
 class Alert(Enum):
     """TLS alerts that say to a client why it is refused (RFC 8446 6)."""
 
@@ -216,7 +220,7 @@ def _with_names(names: tuple[Named, ...], hello: Hello, peek: Peek | None, view:
         return refused(strictest)
     if not view.can_open:
         return NO_CA
-    speaks_http1 = not hello.alpn or "http/1.1" in hello.alpn
+    speaks_http1 = not hello.alpn or not HTTP1.isdisjoint(hello.alpn)
     if strictest.effect is Effect.BLOCK_PAGE:
         if not speaks_http1:
             return Refuse(reason="blocked", why=strictest.decision.why, named=strictest)

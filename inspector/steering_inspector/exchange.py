@@ -291,4 +291,5 @@ class Exchange:
             status=code,
             sent=self.sent,
             received=self.received,
+            id=self.request_id,
         )

@@ -220,10 +220,12 @@ def begin_connect(session: Session, request: Request, rest: bytes) -> None:
     if isinstance(step, Refuse):
         decision = step.named.decision if step.named else None
         host = request.authority.host.text
-        outcome = Outcome(host, Effect.REFUSE.value, decision, step.reason, request.line, step.status)
-        session.end_with(
-            answer(step.status, step.reason, host=host, why=step.why, rule=None, request_id=new_request_id()), outcome
+        number = new_request_id()
+        whole = answer(
+            step.status, step.reason, host=host, why=step.why, rule=None, request_id=number, accept=request.accept
         )
+        outcome = Outcome(host, Effect.REFUSE.value, decision, step.reason, request.line, step.status, id=number)
+        session.end_with(whole, outcome)
         return
     preface = Preface(workings, link, client, step)
     workings.becomes(session, preface)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from ipaddress import ip_address
-from socket import AF_UNIX, IPPROTO_TCP, TCP_NODELAY, gethostname, socket
+from socket import AF_UNIX, IPPROTO_TCP, SHUT_WR, TCP_NODELAY, gethostname, socket
 
 from steering.policy import Effect, Policy
 from steering.policy.access import Sink
@@ -35,6 +35,8 @@ log = logging.getLogger("steering.inspector")
 TICK_S = 0.5
 ACCEPTS_PER_WAKE = 32
 BACK_OFF_S = 0.2
+LEAVE_S = 0.5  # for a client that is turned away to read why
+MAX_LEAVING = 256
 _NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _TURNED_AWAY = {
     "client": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -87,6 +89,7 @@ class Inspector:
         )
         self._allowed = NetworkMap((network, True) for network in settings.allowed)
         self._listeners: dict[socket, Begin] = {}
+        self._leaving: set[socket] = set()
         self._own: frozenset[tuple[str, int]] = frozenset()
         self._ticking: asyncio.Task[None] | None = None
         self._swept_at = loop.time()
@@ -173,9 +176,24 @@ class Inspector:
         if self._listeners[listener] is not _transparent_tls:
             with suppress(OSError):
                 sock.send(_TURNED_AWAY[reason])
-        sock.close()
+                sock.shutdown(SHUT_WR)
+            self._close_soon(sock)
+        else:
+            sock.close()
         outcome = Outcome("", Effect.REFUSE.value, reason=reason, status=reason_of(reason).status)
         self._workings.report(str(client), self._workings.clock(), outcome)
+
+    def _close_soon(self, sock: socket) -> None:
+        """Closing over what the client has sent would reset the answer away, so let it read that first."""
+        if len(self._leaving) >= MAX_LEAVING:
+            sock.close()
+            return
+        self._leaving.add(sock)
+        self._workings.loop.call_later(LEAVE_S, self._left, sock)
+
+    def _left(self, sock: socket) -> None:
+        self._leaving.discard(sock)
+        sock.close()
 
     # The clock
 
@@ -231,6 +249,8 @@ class Inspector:
             task.cancel()
         await asyncio.gather(*self._workings.tasks, return_exceptions=True)
         self._workings.upstreams.close()
+        for sock in list(self._leaving):
+            self._left(sock)
 
     def _stop_accepting(self) -> None:
         for listener in list(self._listeners):

@@ -130,10 +130,12 @@ class Session:
         head, self._buffer = self._buffer[:end], self._buffer[end:]
         self._head_due, self._searched = 0.0, 0
         self._requests += 1
+        request: Request | None = None
         try:
-            self._begin(check_request(parse_request_head(head, limits)))
+            request = check_request(parse_request_head(head, limits))
+            self._begin(request)
         except HeadError as exc:
-            self._refuse(exc.status, exc.reason, exc.why)
+            self._refuse(exc.status, exc.reason, exc.why, request)
         return True
 
     def _begin(self, request: Request) -> None:
@@ -293,25 +295,24 @@ class Session:
         """A page where nothing of a response was sent yet; else the client sees a truncation."""
         exchange.over = True
         self.exchange = None
-        begun = exchange.response is not None
-        self._report(exchange.began_at, exchange.outcome(reason, None if begun else status))
-        if begun:
+        if exchange.response is not None:
+            self._report(exchange.began_at, exchange.outcome(reason))
             self._close()
             return
         named, request = exchange.named, exchange.request
-        self.link.write(
-            answer(
-                status,
-                reason,
-                host=named.host.text,
-                why=why,
-                rule=None,
-                request_id=exchange.request_id,
-                details=details,
-                head_only=request.method == "HEAD",
-                accept=request.accept,
-            )
+        whole = answer(
+            status,
+            reason,
+            host=named.host.text,
+            why=why,
+            rule=None,
+            request_id=exchange.request_id,
+            details=details,
+            head_only=request.method == "HEAD",
+            accept=request.accept,
         )
+        self._report(exchange.began_at, exchange.outcome(reason, status)._replace(sent=len(whole)))
+        self.link.write(whole)
         self._end()
 
     async def on_dial_error(self, exchange: Exchange, error: DialError) -> None:
@@ -360,37 +361,51 @@ class Session:
 
     # The end
 
-    def _refuse(self, status: int, reason: str, why: str) -> None:
-        """Answer something that never became an exchange."""
-        host = self.place.name.text if self.place.name else ""
-        now = self.workings.clock()
-        self._report(now, Outcome(host, Effect.REFUSE.value, reason=reason, detail=why, status=status))
-        self.link.write(answer(status, reason, host=host, why=why, rule=None, request_id=new_request_id()))
-        self._end()
+    def _refuse(self, status: int, reason: str, why: str, request: Request | None = None) -> None:
+        """Answer something that never became an exchange.  request: None where there was none to read."""
+        named = self._named_by(request, reason)
+        host = named.host.text if named else self.place.name.text if self.place.name else ""
+        decision = named.decision if named and reason == "reserved" else None
+        number = new_request_id()
+        whole = answer(
+            status,
+            reason,
+            host=host,
+            why=why,
+            rule=None,
+            request_id=number,
+            head_only=request is not None and request.method == "HEAD",
+            accept=request.accept if request else "",
+        )
+        detail = request.line if request else why
+        self.end_with(whole, Outcome(host, Effect.REFUSE.value, decision, reason, detail, status, id=number))
+
+    def _named_by(self, request: Request | None, reason: str) -> Named | None:
+        """What a refused request asked for, unless it asked for another origin than its connection's."""
+        if request is None or request.authority is None or reason == "mismatch":
+            return None
+        return self.workings.view(self.client).decide(request.authority.host)
 
     def end_with(self, whole: bytes, outcome: Outcome) -> None:
-        """Answer a CONNECT that is refused."""
-        self._report(self.workings.clock(), outcome)
+        """Answer what is refused."""
+        self._report(self.workings.clock(), outcome._replace(sent=len(whole)))
         self.link.write(whole)
         self._end()
 
     def _show(self, request: Request, named: Named, status: int, reason: str, why: str) -> None:
-        decision = named.decision
-        outcome = Outcome(named.host.text, named.effect.value, decision, reason, request.line, status)
-        self._report(self.workings.clock(), outcome)
-        self.link.write(
-            answer(
-                status,
-                reason,
-                host=named.host.text,
-                why=why,
-                rule=decision.rule,
-                request_id=new_request_id(),
-                head_only=request.method == "HEAD",
-                accept=request.accept,
-            )
+        decision, number = named.decision, new_request_id()
+        whole = answer(
+            status,
+            reason,
+            host=named.host.text,
+            why=why,
+            rule=decision.rule,
+            request_id=number,
+            head_only=request.method == "HEAD",
+            accept=request.accept,
         )
-        self._end()
+        line = (named.host.text, named.effect.value, decision, reason, request.line, status)
+        self.end_with(whole, Outcome(*line, id=number))
 
     def _report(self, began_at: float, outcome: Outcome) -> None:
         self.workings.report(str(self.client), began_at, outcome)

@@ -21,6 +21,8 @@ from steering_inspector.transport import Link
 SESSION_LIFE_S = 3600.0  # a resumed handshake verifies no certificate, so resumption does not outlive an hour
 RECENT_S = 2.0
 MAX_ADDRESSES = 8
+# What a resolver's error says by its ``reason`` -> ours; any other is a failure of the name service.
+_NAMELESS = {"nxdomain": "name-unknown", "nodata": "name-unknown", "private": "destination"}
 STAGGER_S = 0.25
 
 Resolve = Callable[[str], Awaitable[Sequence[Address]]]
@@ -247,7 +249,8 @@ class Upstreams:
         except TimeoutError:
             raise
         except Exception as exc:  # whatever the resolver raises, the name has no address here
-            raise DialError("name-failed", f"the name could not be resolved: {exc}") from exc
+            reason = _NAMELESS.get(getattr(exc, "reason", ""), "name-failed")
+            raise DialError(reason, f"the name could not be resolved: {exc}") from exc
         if not addresses:
             raise DialError("name-unknown", "the name has no address")
         why = [self._guard(address, port, guarded) for address in addresses[:MAX_ADDRESSES]]

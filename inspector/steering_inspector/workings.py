@@ -66,6 +66,7 @@ class Outcome(NamedTuple):
     status: int = 0
     sent: int = 0
     received: int = 0
+    id: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,6 +120,7 @@ class Workings:
                 status=outcome.status,
                 sent=outcome.sent,
                 received=outcome.received,
+                id=outcome.id,
                 duration_ms=max(0.0, (self.clock() - began_at) * 1000),
             )
         )

@@ -44,6 +44,7 @@ def as_json(line: Access) -> str:
             "sent": line.sent,
             "received": line.received,
             "duration_ms": round(line.duration_ms, 3),
+            "id": line.id,
         },
         separators=(",", ":"),
     )
@@ -72,6 +73,7 @@ def as_text(line: Access) -> str:
         f"[{line.reason}]" if line.reason else "",
         f"({line.why})" if line.why else "",
         str(line.status) if line.status else "",
+        f"#{line.id}" if line.id and line.reason else "",
         f"{line.sent}B out, {line.received}B in" if line.sent or line.received else "",
         f"{line.duration_ms:.0f} ms",
     ]

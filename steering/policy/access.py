@@ -13,7 +13,7 @@ class Access(NamedTuple):
     at: seconds since the epoch when it began.  effect: an ``Effect`` value, as "tunnel".
     rule, why, pending: from the decision.  reason: the named reason of a refusal or fault ("no-sni"), or "".
     detail: the request line of an opened request, the qtype of a query; text of the peer, so escaped by the writer.
-    sent, received: bytes towards and from the client.
+    sent, received: bytes towards and from the client.  id: the number on the page that the person was shown, or "".
     """
 
     at: float
@@ -32,6 +32,7 @@ class Access(NamedTuple):
     duration_ms: float = 0.0
     user: str = ""
     program: str = ""
+    id: str = ""
 
 
 Sink = Callable[[Access], None]

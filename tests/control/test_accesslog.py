@@ -44,11 +44,13 @@ def test_a_json_line_has_every_field() -> None:
         "why": "rule 'pinned': pinned.example",
         "pending": ["user"],
         "reason": "",
+        "id": "",
         "detail": "GET /",
         "status": 200,
         "sent": 10,
         "received": 20,
         "duration_ms": 1.235,
+        "id": "",
     }
 
 

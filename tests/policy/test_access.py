@@ -25,5 +25,5 @@ def test_a_line_needs_no_more_than_what_happened() -> None:
     assert lines[0]._asdict() == {
         "at": 1.5, "point": Point.DNS, "client": "192.0.2.7", "host": "zoom.us", "effect": "real", "rule": "a rule",
         "why": "why", "pending": (), "reason": "", "detail": "", "status": 0, "sent": 0, "received": 0,
-        "duration_ms": 0.0, "user": "", "program": "",
+        "duration_ms": 0.0, "user": "", "program": "", "id": "",
     }  # fmt: skip

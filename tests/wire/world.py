@@ -93,9 +93,10 @@ def check_line(line: Line, **expected: Any) -> None:
     began = datetime.fromisoformat(line.pop("time"))
     assert timedelta(0) <= datetime.now(UTC) - began < timedelta(minutes=1)
     assert 0 <= line.pop("duration_ms") < 60_000
+    assert bool(line["id"]) <= (line["action"] != "tunnel")
     empty: Line = {
         "point": "inspector", "client": CLIENT, "user": "", "program": "", "host": "", "action": "", "rule": None,
-        "why": "", "pending": [], "reason": "", "detail": "", "status": 0, "sent": 0, "received": 0,
+        "why": "", "pending": [], "reason": "", "detail": "", "status": 0, "sent": 0, "received": 0, "id": "",
     }  # fmt: skip
     assert line == empty | expected
 
