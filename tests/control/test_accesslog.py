@@ -44,7 +44,6 @@ def test_a_json_line_has_every_field() -> None:
         "why": "rule 'pinned': pinned.example",
         "pending": ["user"],
         "reason": "",
-        "id": "",
         "detail": "GET /",
         "status": 200,
         "sent": 10,
