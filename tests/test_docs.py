@@ -11,7 +11,6 @@ import pytest
 
 from bench.__main__ import PUBLISHED, measurements
 from steering.catalog import load_categories
-from steering.control.accesslog import as_json
 from steering.control.config import Config, load_config
 from steering.control.metrics import metrics_of
 from steering.control.status import Status
@@ -19,6 +18,7 @@ from steering.policy import Point
 from steering.policy.access import Access
 from steering.policy.document import as_line, read_document
 from steering.policy.model import GroupModel, ProgramModel, RuleModel, RulesModel
+from steering.process.accesslog import as_json
 from steering.resources import starter_rules
 from steering_inspector.pages import REASONS
 from tests.kit import ROOT

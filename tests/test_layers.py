@@ -1,6 +1,6 @@
 """Imports run one way, and what is called pure does no I/O.
 
-policy <- {formats, streams} <- {pac, endpoint, catalog, steering_dns, steering_inspector} <- control <- cli
+policy <- {formats, streams, process} <- {pac, endpoint, catalog, steering_dns, steering_inspector} <- control <- cli
 """
 
 import ast
@@ -19,7 +19,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "steering.pac": frozenset({"steering.policy", "steering.resources"}),
     "steering.formats": frozenset({"steering.policy"}),
     "steering.streams": frozenset(),
-    "steering.endpoint": frozenset({"steering.policy", "steering.resources", "steering.formats", "steering.streams"}),
+    "steering.process": frozenset({"steering.policy"}),
+    "steering.endpoint": frozenset(
+        {"steering.policy", "steering.resources", "steering.formats", "steering.streams", "steering.process"}
+    ),
     "steering_dns": frozenset({"steering.policy"}),
     "steering_inspector": frozenset({"steering.policy", "steering.formats", "steering.streams"}),
     "steering.control": frozenset(
@@ -27,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
             "steering.policy",
             "steering.formats",
             "steering.streams",
+            "steering.process",
             "steering.resources",
             "steering.catalog",
             "steering.pac",
@@ -40,6 +44,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
             "steering.policy",
             "steering.formats",
             "steering.streams",
+            "steering.process",
             "steering.resources",
             "steering.catalog",
             "steering.pac",
@@ -65,7 +70,6 @@ PURE = (
     "steering_dns.answer",
     "steering_dns.cache",
     "steering_dns.wire",
-    "steering_inspector.clienthello",
     "steering_inspector.conversation",
     "steering_inspector.authority",
     "steering_inspector.request",

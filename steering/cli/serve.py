@@ -32,8 +32,8 @@ def serve(
 ) -> None:
     """Run control service, resolver and inspector until SIGTERM or Ctrl-C; SIGHUP reads the rules again."""
     # Late: the other commands start in half the time without the service's own imports.
-    from steering.control.logs import configure_logs
     from steering.control.service import Only, Service
+    from steering.process.logs import configure_logs
 
     if init and config is None and not any(path.is_file() for path in CONFIGS):
         create(state or Path("var"))

@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from steering.control.logs import logger
 from steering.control.mobileconfig import ca_profile
+from steering.process.logs import logger
 from steering_inspector.crl import empty_crl
 from steering_inspector.keystore import Keystore, KeystoreError, load_or_create
 

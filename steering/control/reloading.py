@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from steering.control.errors import PolicyUnusable
-from steering.control.logs import logger
 from steering.control.policystore import Enforced, read_source
 from steering.control.state import State, write_whole
 from steering.control.status import Status
 from steering.control.watch import Watch
+from steering.process.logs import logger
 
 LOOK_S = 60.0  # clocks are set, and sleep does not notice
 

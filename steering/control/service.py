@@ -20,7 +20,6 @@ from steering.control.cafiles import files_of, load_ca, warnings_of
 from steering.control.config import Config, Loaded
 from steering.control.errors import ConfigError, ControlError
 from steering.control.listening import Listener, Role
-from steering.control.logs import logger
 from steering.control.machine import own_addresses
 from steering.control.metrics import metrics_of
 from steering.control.page import render_page
@@ -39,6 +38,7 @@ from steering.policy import Host, PolicyError, ReservedSettings, parse_host
 from steering.policy.explain import Given, explain
 from steering.policy.hosts import Address
 from steering.policy.points import Effect
+from steering.process.logs import logger
 from steering_dns.upstreams import UpstreamError, refuse_ourselves
 from steering_inspector.keystore import Keystore
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from steering.control.channel import MAX_REPORT, Channel, Kind
-from steering.control.logs import logger
 from steering.control.points import GAUGES
 from steering.control.worker import Setup, dump_authority
 from steering.policy import Policy
 from steering.policy.transfer import dump
+from steering.process.logs import logger
 from steering_inspector.authority import Authority
 
 BACK_OFF_S = (0.1, 0.5, 2.0, 5.0, 15.0)

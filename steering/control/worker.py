@@ -19,13 +19,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from steering.control.accesslog import AccessLog, as_json, as_text
 from steering.control.channel import Channel, Kind
 from steering.control.listening import Role
-from steering.control.logs import configure_logs, logger
 from steering.control.points import Points, leaves_of, start_points
 from steering.policy.live import Live
 from steering.policy.transfer import Assembler
+from steering.process.accesslog import AccessLog, as_json, as_text
+from steering.process.logs import configure_logs, logger
+from steering.process.loop import run
 from steering_dns.settings import DnsSettings
 from steering_inspector.authority import Authority
 from steering_inspector.settings import InspectorSettings
@@ -160,12 +161,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.umask(0o077)
     descriptor = int(sys.argv[1])
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(_main(descriptor))
-    else:
-        uvloop.run(_main(descriptor))
+    run(_main(descriptor))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from steering.control.logs import logger
 from steering.policy.access import Access
+from steering.process.logs import logger
 
 MAX_QUEUED = 20_000
 MAX_LINE_BYTES = 4000
@@ -62,7 +62,7 @@ def _cut(text: str, bytes_left: int) -> str:
 
 
 def as_text(line: Access) -> str:
-    """For people: time, point, client, what was done with which host, why, how much, how long."""
+    """For people: time, point, client, what was done with which host, why, for whom, how much, how long."""
     parts = [
         datetime.fromtimestamp(line.at, UTC).strftime("%H:%M:%S"),
         f"{line.point.value:9}",
@@ -72,6 +72,8 @@ def as_text(line: Access) -> str:
         _quoted(line.detail) if line.detail else "",
         f"[{line.reason}]" if line.reason else "",
         f"({line.why})" if line.why else "",
+        f"by {line.program}" if line.program else "",
+        f"for {line.user}" if line.user else "",
         str(line.status) if line.status else "",
         f"#{line.id}" if line.id and line.reason else "",
         f"{line.sent}B out, {line.received}B in" if line.sent or line.received else "",

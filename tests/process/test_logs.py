@@ -8,7 +8,7 @@ from tests.service import environment
 
 SCRIPT = """
 import logging, sys, warnings
-from steering.control.logs import configure_logs, logger
+from steering.process.logs import configure_logs, logger
 configure_logs(sys.argv[1])
 logger("service").info("begun", at="127.0.0.1:1", text="a\\nb\\x1b[31m\\u2028")
 logging.getLogger("aiohttp").info("left out")

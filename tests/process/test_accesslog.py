@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.control.accesslog import MAX_LINE_BYTES, MAX_QUEUED, AccessLog, as_json, as_text
 from steering.policy.access import Access
 from steering.policy.points import Point
+from steering.process.accesslog import MAX_LINE_BYTES, MAX_QUEUED, AccessLog, as_json, as_text
 from tests.kit import wait_until
 
 LINE = Access(
@@ -57,6 +57,11 @@ def test_a_text_line_is_for_people() -> None:
     assert as_text(LINE) == (
         "22:13:20 inspector 192.0.2.7 tunnel  pinned.example \"GET /\" (rule 'pinned': pinned.example) "
         "200 10B out, 20B in 1 ms"
+    )
+    helped = LINE._replace(point=Point.ENDPOINT, client="127.0.0.1", effect="direct", detail="", status=0)
+    assert as_text(helped._replace(user="alice", program="slack")) == (
+        "22:13:20 endpoint  127.0.0.1 direct  pinned.example (rule 'pinned': pinned.example) by slack for alice "
+        "10B out, 20B in 1 ms"
     )
     refused = LINE._replace(host="", effect="refuse", why="", detail="", reason="no-sni", status=0, sent=0, received=0)
     assert as_text(refused) == "22:13:20 inspector 192.0.2.7 refuse  - [no-sni] 1 ms"
