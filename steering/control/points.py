@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,13 +131,22 @@ async def start_points(
     sink: Sink,
 ) -> Points:
     """Start both points of a worker on its sockets."""
-    server = DnsServer(dns, live, sink, Forwarder())
+    server = DnsServer(dns, live, sink, Forwarder(await asyncio.to_thread(upstream_context, tuple(trust))))
     await server.start(sockets.get(Role.DNS_UDP, ()), sockets.get(Role.DNS_TCP, ()))
     resolve: Callable[[str], Awaitable[Sequence[Address]]] = server.resolver().resolve
     context = await asyncio.to_thread(origin_context, tuple(trust))
     running = Inspector(inspector, live, leaves_of(authority, crl_url), context, resolve, sink, time.time)
     running.start(sockets.get(Role.EXPLICIT, ()), sockets.get(Role.TLS, ()), sockets.get(Role.HTTP, ()))
     return Points(server, running)
+
+
+def upstream_context(trust: Sequence[Path]) -> ssl.SSLContext:
+    """By what DoT and DoH upstreams are verified: what the system trusts, and the files of ``inspector.trust``."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for file in trust:
+        context.load_verify_locations(cafile=file)
+    return context
 
 
 def leaves_of(authority: Authority | None, crl_url: str) -> LeafContexts | None:

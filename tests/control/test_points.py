@@ -1,5 +1,6 @@
 """From the configuration to what the points of one worker are told."""
 
+import ssl
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -7,7 +8,15 @@ import pytest
 
 from steering.control.config import Config, load_config
 from steering.control.errors import ConfigError
-from steering.control.points import GAUGES, check_trust, dns_settings, inspector_settings, start_points, upstreams_of
+from steering.control.points import (
+    GAUGES,
+    check_trust,
+    dns_settings,
+    inspector_settings,
+    start_points,
+    upstream_context,
+    upstreams_of,
+)
 from steering.policy.live import Live
 from steering_dns.settings import DnsSettings
 from steering_dns.upstreams import parse_upstream
@@ -107,3 +116,14 @@ async def test_every_gauge_is_counted_by_a_point() -> None:
     counted = {name for counters in points.counters().values() for name in counters}
     await points.drain(1)
     assert counted >= GAUGES
+
+
+def test_upstreams_are_verified_by_what_origins_are() -> None:
+    before, after = upstream_context(()), upstream_context((origin_ca().file,))
+    added = _serials(after) - _serials(before)
+    assert len(added) == 1
+    assert (after.check_hostname, after.verify_mode) == (True, ssl.CERT_REQUIRED)
+
+
+def _serials(context: ssl.SSLContext) -> set[str]:
+    return {str(certificate["serialNumber"]) for certificate in context.get_ca_certs()}
