@@ -8,10 +8,11 @@ import ssl
 from contextlib import suppress
 from dataclasses import replace
 
+from steering.formats.clienthello import MalformedHello, NotTls, parse_client_hello
 from steering.policy import Effect
 from steering.policy.hosts import Address
+from steering.streams.link import Link
 from steering_inspector.answers import ESTABLISHED, answer
-from steering_inspector.clienthello import MalformedHello, NotTls, parse_client_hello
 from steering_inspector.conversation import (
     NO_CA,
     Hello,
@@ -27,7 +28,6 @@ from steering_inspector.conversation import (
 from steering_inspector.pages import reason_of
 from steering_inspector.request import Request
 from steering_inspector.session import Place, Session, Way
-from steering_inspector.transport import Link
 from steering_inspector.tunnelled import Tunnelled
 from steering_inspector.upstream import DialError
 from steering_inspector.workings import HandshakeFailure, Outcome, Workings, new_request_id

@@ -20,13 +20,13 @@ from steering.policy.access import Sink
 from steering.policy.hosts import Address
 from steering.policy.live import Live
 from steering.policy.networks import NetworkMap
+from steering.streams.link import Link
 from steering_inspector.guard import destination_guard
 from steering_inspector.heads import C_PARSER
 from steering_inspector.pages import reason_of
 from steering_inspector.preface import Preface, begin_connect
 from steering_inspector.session import Place, Session, Way
 from steering_inspector.settings import InspectorSettings
-from steering_inspector.transport import Link
 from steering_inspector.upstream import Resolve, Upstreams
 from steering_inspector.workings import HandshakeFailure, Leaves, Outcome, Workings
 

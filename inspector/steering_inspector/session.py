@@ -10,6 +10,7 @@ from enum import Enum
 
 from steering.policy import Effect, Host
 from steering.policy.hosts import Address
+from steering.streams.link import Link
 from steering_inspector.answers import answer
 from steering_inspector.conversation import Named, Open, Page, Refuse, now_decided, on_inner_request, on_plain_request
 from steering_inspector.exchange import Exchange
@@ -18,7 +19,6 @@ from steering_inspector.fields import HeadError
 from steering_inspector.framing import BodyError
 from steering_inspector.heads import end_of_request_head, parse_request_head
 from steering_inspector.request import Authority, Request, check_request, host_value, loops
-from steering_inspector.transport import Link
 from steering_inspector.upstream import DialError, Origin, OriginLink
 from steering_inspector.workings import HandshakeFailure, Outcome, Workings, new_request_id
 

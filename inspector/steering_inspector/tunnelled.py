@@ -4,8 +4,8 @@ from socket import socket
 
 from steering.policy import Effect
 from steering.policy.hosts import Address
+from steering.streams.tunnel import Pair
 from steering_inspector.conversation import Tunnel, still_tunnelled
-from steering_inspector.tunnel import Pair
 from steering_inspector.workings import Outcome, Workings
 
 

@@ -14,9 +14,9 @@ from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, soc
 from typing import NamedTuple, Protocol
 
 from steering.policy.hosts import Address
+from steering.streams.link import Link
 from steering_inspector.origin import fault_of
 from steering_inspector.settings import Limits
-from steering_inspector.transport import Link
 
 SESSION_LIFE_S = 3600.0  # a resumed handshake verifies no certificate, so resumption does not outlive an hour
 RECENT_S = 2.0

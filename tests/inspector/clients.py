@@ -17,11 +17,12 @@ from steering.policy import Policy, ReservedSettings, RulesModel, compile_policy
 from steering.policy.access import Access
 from steering.policy.hosts import Address
 from steering.policy.live import Live
+from steering.streams.link import Link
 from steering_inspector.server import Inspector
 from steering_inspector.settings import InspectorSettings, Limits, Network
-from steering_inspector.transport import Link
 from steering_inspector.workings import HandshakeFailure
 from tests.inspector.origin import Origin, inspector_ca, origin_ca, running_origin
+from tests.streams.links import Told
 
 LOOPBACK = ip_network("127.0.0.0/8")
 NAMES = ("www.example", "pinned.example", "blocked.example", "other.example", "10.9.8.7")
@@ -171,36 +172,6 @@ class Wire:
                 await self.writer.wait_closed()
         except (ConnectionError, ssl.SSLError, TimeoutError):
             pass
-
-
-class Told:
-    """An owner of a link that writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.got = b""
-        self.secured = 0
-        self.drained = 0
-        self.ends: list[bool] = []
-        self.lost: list[Exception] = []
-
-    def on_secured(self) -> None:
-        self.secured += 1
-
-    def on_bytes(self, data: bytes) -> None:
-        self.got += data
-
-    def on_eof(self, clean: bool) -> None:
-        self.ends.append(clean)
-
-    def on_lost(self, error: Exception) -> None:
-        self.lost.append(error)
-
-    def on_drained(self) -> None:
-        self.drained += 1
-
-    @property
-    def over(self) -> bool:
-        return bool(self.ends or self.lost)
 
 
 async def dial_tls(

@@ -8,7 +8,7 @@ import uvloop
 
 # What does I/O by descriptors of its own.
 BOTH = frozenset(
-    ("clients", "exchange", "limits", "preface", "server", "session", "transport", "tunnel", "tunnelled"),
+    ("attested", "clients", "exchange", "limits", "preface", "server", "session", "tunnelled"),
 )
 
 

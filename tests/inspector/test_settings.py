@@ -3,7 +3,7 @@
 from dataclasses import fields
 from ipaddress import ip_address
 
-from steering_inspector.clienthello import MAX_HELLO_BYTES
+from steering.formats.clienthello import MAX_HELLO_BYTES
 from steering_inspector.settings import InspectorSettings, Limits
 
 STRICT = {

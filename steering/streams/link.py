@@ -12,9 +12,17 @@ from functools import cache
 from socket import SHUT_WR, socket
 from typing import Protocol
 
-from steering_inspector.settings import Limits
-
 _MAX_PLAIN = 262_144
+
+
+class Sizes(Protocol):
+    """read_bytes: of one read.  high_water_bytes: unsent bytes from which on a link is congested."""
+
+    @property
+    def read_bytes(self) -> int: ...
+
+    @property
+    def high_water_bytes(self) -> int: ...
 
 
 class Owner(Protocol):
@@ -72,7 +80,7 @@ class Link:
         "sock",
     )
 
-    def __init__(self, sock: socket, loop: AbstractEventLoop, limits: Limits, owner: Owner) -> None:
+    def __init__(self, sock: socket, loop: AbstractEventLoop, limits: Sizes, owner: Owner) -> None:
         self.sock = sock
         self._fd = sock.fileno()
         self._loop = loop

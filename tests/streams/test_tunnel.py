@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from steering_inspector import tunnel
-from steering_inspector.tunnel import SPLICE_AFTER, Pair
+from steering.streams import tunnel
+from steering.streams.tunnel import SPLICE_AFTER, Pair
 from tests.kit import eventually
 
 MIB = 1024 * 1024

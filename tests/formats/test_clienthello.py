@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steering_inspector.clienthello import (
+from steering.formats.clienthello import (
     MAX_HELLO_BYTES,
     MAX_RECORDS,
     ClientHello,

@@ -3,45 +3,13 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from steering_inspector.settings import Limits
-from steering_inspector.transport import Link
-from tests.inspector.clients import Told
+from steering.streams.link import Link
 from tests.inspector.origin import inspector_ca, origin_ca
 from tests.kit import eventually
-
-
-@asynccontextmanager
-async def pair(limits: Limits | None = None) -> AsyncIterator[tuple[Link, Told, Link, Told]]:
-    """Two links that talk to each other."""
-    loop, sides = asyncio.get_running_loop(), socket.socketpair()
-    links = []
-    for sock in sides:
-        sock.setblocking(False)
-        told = Told()
-        links.append((Link(sock, loop, limits or Limits(), told), told))
-    (one, told_one), (two, told_two) = links
-    try:
-        yield one, told_one, two, told_two
-    finally:
-        one.close()
-        two.close()
-
-
-@asynccontextmanager
-async def secured(
-    client: ssl.SSLContext | None = None, limits: Limits | None = None
-) -> AsyncIterator[tuple[Link, Told, Link, Told]]:
-    """Two links with TLS between them, the first one the client."""
-    async with pair(limits) as (one, told_one, two, told_two):
-        two.secure(inspector_ca().context("www.example"), server_side=True)
-        one.secure(client or inspector_ca().trusting(), server_side=False, server_hostname="www.example")
-        await eventually(lambda: (told_one.secured and told_two.secured) or told_one.lost or told_two.lost)
-        yield one, told_one, two, told_two
+from tests.streams.links import Room, Told, pair, secured
 
 
 async def test_bytes_pass_and_are_counted() -> None:
@@ -73,7 +41,7 @@ async def test_a_paused_link_reads_nothing() -> None:
 async def test_what_the_peer_does_not_take_is_kept_and_told() -> None:
     """Congested above the high-water mark, drained below a quarter of it; nothing is lost."""
     data = bytes(range(256)) * 8192  # 2 MiB
-    async with pair(Limits(high_water_bytes=100_000)) as (one, told_one, two, told):
+    async with pair(Room(high_water_bytes=100_000)) as (one, told_one, two, told):
         one.write(data)
         assert one.congested and one.unsent > 100_000
         one.finish()
@@ -85,7 +53,7 @@ async def test_what_the_peer_does_not_take_is_kept_and_told() -> None:
 
 @pytest.mark.parametrize(("over", "congested"), [(-1, False), (0, False), (1, True)])
 async def test_the_high_water_mark(over: int, congested: bool) -> None:
-    async with pair(Limits(high_water_bytes=50_000)) as (one, _, _two, _told):
+    async with pair(Room(high_water_bytes=50_000)) as (one, _, _two, _told):
         block = bytes(4096)
         while not one.unsent:
             one.write(block)
@@ -181,7 +149,7 @@ async def test_a_plain_end_is_clean_and_a_reset_is_not() -> None:
         client = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
         accepted.setblocking(False)
-        link = Link(accepted, loop, Limits(), told)
+        link = Link(accepted, loop, Room(), told)
         link.resume()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         client.close()
@@ -196,7 +164,7 @@ async def test_what_the_peer_said_before_it_stopped_taking_is_read() -> None:
         peer = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
         accepted.setblocking(False)
-        link = Link(accepted, loop, Limits(), told)
+        link = Link(accepted, loop, Room(), told)
         peer.sendall(b"HTTP/1.1 413 Too Large\r\n\r\n")
         peer.shutdown(socket.SHUT_RDWR)
         peer.close()
