@@ -43,6 +43,28 @@ def _can_unshare() -> bool:
     return subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True).returncode == 0
 
 
+@cache
+def _has_socket_map() -> bool:
+    from steering.endpoint.identify.linux_bpf import open_map  # for Linux alone
+
+    found, _ = open_map() if os.uname().sysname == "Linux" else (None, "")
+    if found is not None:
+        found.close()
+    return found is not None
+
+
+@cache
+def _has_process_events() -> bool:
+    from steering.endpoint.identify.linux_events import open_events
+
+    found, _ = open_events() if os.uname().sysname == "Linux" else (None, "")
+    if found is not None:
+        found.close()
+    return found is not None
+
+
+_HOST = "run it as root on Linux itself, not in a container (or in one with the host's network and processes)"
+
 NEEDS: Mapping[str, Need] = {
     "acorn": Need(present=lambda: acorn_folder().is_dir(), how="npm install --prefix .deps acorn@8 (make test does)"),
     "certutil": _program("certutil", "libnss3-tools"),
@@ -63,10 +85,12 @@ NEEDS: Mapping[str, Need] = {
     "node": _program("node", "nodejs"),
     "openssl": _program("openssl"),
     "pacparser": Need(present=lambda: Path("/usr/lib/libpacparser.so.1").exists(), how="apt-get install libpacparser1"),
+    "process-events": Need(present=_has_process_events, how=_HOST),
     "pythonmonkey": _module("pythonmonkey"),
     "quickjs": _module("quickjs"),
     "root": Need(present=lambda: os.geteuid() == 0, how="run it as root"),
     "setpriv": _program("setpriv", "util-linux"),
+    "socket-map": Need(present=_has_socket_map, how=f"{_HOST}; Linux 5.7 or newer, with eBPF and cgroup2"),
     # A mount namespace of one's own, so that a browser can be given another /etc/resolv.conf.
     "unshare": Need(
         present=_can_unshare,

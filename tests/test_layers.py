@@ -65,6 +65,7 @@ PURE = (
     "steering.formats.*",
     "steering.pac.plan",
     "steering.endpoint.identify.identity",
+    "steering.endpoint.identify.wanted",
     "steering.endpoint.decide",
     "steering_dns.views",
     "steering_dns.answer",
