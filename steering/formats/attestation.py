@@ -44,7 +44,7 @@ class AttestationError(ValueError):
 class Claims:
     """authority: "host:port", host normalised.  issued_at: epoch seconds.  program: UNSEEN where not established.
 
-    user: None where it is established that there is none.  revision: of the helper's policy, for the log.
+    user: None where not established.  revision: of the helper's policy, for the log.
     """
 
     device: str
@@ -151,7 +151,7 @@ def _read(body: bytes) -> Claims:
             package=_text(content["package"]),
             program=_program(content["program"]),
         )
-    except (KeyError, TypeError, ValueError, RecursionError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as exc:
         raise AttestationError("malformed", "its claims cannot be read") from exc
 
 

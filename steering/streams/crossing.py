@@ -10,7 +10,7 @@ from collections.abc import Callable
 from steering.streams.link import Link
 
 SETTLE_S = 0.05
-MAX_SETTLING_S = 10.0  # for a reader that takes its last bytes slowly
+MAX_STILL_S = 10.0  # for a reader that takes nothing of its last bytes
 
 
 class _Side:
@@ -52,13 +52,14 @@ class Crossing:
     up, down: bytes carried from the client and towards it.
     """
 
-    __slots__ = ("_client", "_loop", "_on_end", "_origin", "_settling", "closed")
+    __slots__ = ("_client", "_loop", "_on_end", "_origin", "_still_s", "_unsent", "closed")
 
     def __init__(
         self, loop: AbstractEventLoop, client: Link, origin: Link, on_end: Callable[[Exception | None], None]
     ) -> None:
         self._loop = loop
-        self._settling = 0.0
+        self._still_s = 0.0
+        self._unsent = 0
         self._client, self._origin = _Side(self, client), _Side(self, origin)
         self._client.other, self._origin.other = self._origin, self._client
         self._on_end = on_end
@@ -91,15 +92,23 @@ class Crossing:
     def one_ended(self, error: Exception | None) -> None:
         if self.closed or (error is None and not (self._client.link.eof and self._origin.link.eof)):
             return
-        if error is None and self._settling < MAX_SETTLING_S and not self._sent():
-            self._settling += SETTLE_S
-            self._loop.call_later(SETTLE_S, self.one_ended, None)
+        if error is None and self._settles():
             return
         self.close()
         self._on_end(error)
 
-    def _sent(self) -> bool:
-        return all(side.link.finished or side.link.closed for side in (self._client, self._origin))
+    def _settles(self) -> bool:
+        """Whether last bytes are still on their way to a reader that takes them, however slowly."""
+        links = (self._client.link, self._origin.link)
+        if all(link.finished or link.closed for link in links):
+            return False
+        unsent = sum(link.unsent for link in links)
+        self._still_s = self._still_s + SETTLE_S if unsent == self._unsent else 0.0
+        self._unsent = unsent
+        if self._still_s >= MAX_STILL_S:
+            return False
+        self._loop.call_later(SETTLE_S, self.one_ended, None)
+        return True
 
     def close(self) -> None:
         if not self.closed:

@@ -43,6 +43,23 @@ class Owner(Protocol):
         """What was written has left, after ``congested`` was true."""
 
 
+class Unowned:
+    """Owns a link for the instant until somebody does."""
+
+    def on_secured(self) -> None: ...
+
+    def on_bytes(self, data: bytes) -> None: ...
+
+    def on_eof(self, clean: bool) -> None: ...
+
+    def on_lost(self, error: Exception) -> None: ...
+
+    def on_drained(self) -> None: ...
+
+
+UNOWNED = Unowned()
+
+
 @cache
 def _read_buffer(size: int) -> bytearray:
     """One read buffer for all: what was read is copied out before anything else can run."""
