@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+GNOME_PROXY = "/usr/share/glib-2.0/schemas/org.gnome.system.proxy.gschema.xml"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 
@@ -70,6 +71,7 @@ NEEDS: Mapping[str, Need] = {
     "certutil": _program("certutil", "libnss3-tools"),
     "chromium": _program("chromium"),
     "curl": _program("curl"),
+    "dbus-run-session": _program("dbus-run-session", "dbus-daemon"),
     "dig": _program("dig", "bind9-dnsutils"),
     "dukpy": _module("dukpy"),
     "duktape": _program("duk", "duktape"),
@@ -77,8 +79,13 @@ NEEDS: Mapping[str, Need] = {
         present=lambda: bool(shutil.which("firefox-esr") or shutil.which("firefox")), how="apt-get install firefox-esr"
     ),
     "git": _program("git"),
+    "gsettings": Need(
+        present=lambda: bool(shutil.which("gsettings")) and Path(GNOME_PROXY).exists(),
+        how="apt-get install libglib2.0-bin gsettings-desktop-schemas dconf-gsettings-backend",
+    ),
     "ip": _program("ip", "iproute2"),
     "jsc": _program("jsc", "libjavascriptcoregtk-4.0-bin"),
+    "keytool": _program("keytool", "openjdk-17-jdk-headless"),
     "linux": Need(present=lambda: os.uname().sysname == "Linux", how="run it on Linux"),
     "mini-racer": _module("py_mini_racer"),
     "nft": _program("nft", "nftables"),
@@ -96,6 +103,8 @@ NEEDS: Mapping[str, Need] = {
         present=_can_unshare,
         how="run it as root, with iproute2 and util-linux; a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN",
     ),
+    "systemd-analyze": _program("systemd-analyze", "systemd"),
+    "update-ca-certificates": _program("update-ca-certificates", "ca-certificates"),
     "ziglang": _module("ziglang"),
 }
 

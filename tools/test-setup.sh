@@ -23,6 +23,13 @@ needed=(
     ip:iproute2
     unshare:util-linux
     nft:nftables
+    update-ca-certificates:ca-certificates
+    systemd-analyze:systemd
+    /usr/lib/*/gio/modules/libdconfsettings.so:dconf-gsettings-backend
+    /usr/share/glib-2.0/schemas/org.gnome.system.proxy.gschema.xml:gsettings-desktop-schemas
+    gsettings:libglib2.0-bin
+    dbus-run-session:dbus-daemon
+    keytool:openjdk-17-jdk-headless
 )
 
 present() {

@@ -1,0 +1,1 @@
+"""One writer for each store that programs take their trusted CAs from."""

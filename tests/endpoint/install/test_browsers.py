@@ -1,0 +1,70 @@
+"""Managed policies: whole files, others' policies kept, and undo to the byte."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from steering.endpoint.install import browsers
+from tests.endpoint.install.ground import Authority, ground
+
+PAC = "http://127.0.0.1:3129/proxy.pac"
+CA = "/etc/steering/inspection-ca.pem"
+
+
+def test_chromium_policy(authority: Authority) -> None:
+    found = json.loads(browsers.chromium(PAC, authority.pem))
+    base64 = "".join(authority.pem.splitlines()[1:-1])
+    assert found == {
+        "CACertificates": [base64],
+        "ProxySettings": {"ProxyMode": "pac_script", "ProxyPacMandatory": True, "ProxyPacUrl": PAC},
+    }
+
+
+def test_firefox_keeps_the_policies_of_others(tmp_path: Path, authority: Authority) -> None:
+    here = ground(tmp_path / "root", has=("firefox-esr",))
+    theirs = {"policies": {"DisableTelemetry": True, "Certificates": {"Install": ["/theirs.pem"]}}}
+    here.file(browsers.FIREFOX_POLICIES, json.dumps(theirs))
+    before = here.snapshot()
+    assert here.install(browsers.steps(here.machine, PAC, authority.pem, CA)) == []
+    assert json.loads(here.machine.at(browsers.FIREFOX_POLICIES).read_text()) == {
+        "policies": {
+            "DisableTelemetry": True,
+            "Certificates": {"Install": ["/theirs.pem", CA]},
+            "Proxy": {"AutoConfigURL": PAC, "Locked": True, "Mode": "autoConfig"},
+        }
+    }
+    assert here.uninstall() == []
+    assert here.snapshot() == before
+
+
+THERE = {
+    "nothing": ((), (), []),
+    "Chromium by its program": (("chromium",), (), ["etc/chromium/policies/managed/steering-endpoint.json"]),
+    "Chrome by its folder": ((), ("/opt/google/chrome",), ["etc/opt/chrome/policies/managed/steering-endpoint.json"]),
+    "Edge and Firefox": (
+        ("microsoft-edge", "firefox"),
+        (),
+        ["etc/firefox/policies/policies.json", "etc/opt/edge/policies/managed/steering-endpoint.json"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("programs", "folders", "files"), THERE.values(), ids=THERE.keys())
+def test_for_browsers_that_are_there(
+    tmp_path: Path, authority: Authority, programs: tuple[str, ...], folders: tuple[str, ...], files: list[str]
+) -> None:
+    here = ground(tmp_path / "root", has=programs)
+    for folder in folders:
+        here.machine.at(folder).mkdir(parents=True)
+    before = here.snapshot()
+    assert here.install(browsers.steps(here.machine, PAC, authority.pem, CA)) == []
+    written = [path for path, (_, content) in here.snapshot().items() if content is not None]
+    assert [path for path in written if not path.startswith("var/")] == files
+    here.uninstall()
+    assert here.snapshot() == before
+
+
+def test_one_user_alone_has_no_managed_policies(tmp_path: Path, authority: Authority) -> None:
+    here = ground(tmp_path / "root", everybody=False, has=("chromium", "firefox"))
+    assert browsers.steps(here.machine, PAC, authority.pem, CA) == ()
