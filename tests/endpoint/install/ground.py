@@ -22,19 +22,21 @@ from steering.endpoint.install.carry import Carrier, Ended, install, run_program
 from steering.endpoint.install.journal import Journal
 from steering.endpoint.install.machine import Machine
 
+PEM = serialization.Encoding.PEM
 Snapshot = dict[str, tuple[int, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """A CA, and the leaf of a server of its own."""
+    """A CA, and below it a server's leaf and a client's, each with its key, as PEM."""
 
     pem: str
-    leaf: bytes  # certificate and key, PEM
+    leaf: bytes
+    client: bytes
 
 
 def make_authority() -> Authority:
-    key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test inspection CA")])
     now = datetime.datetime.now(datetime.UTC)
 
@@ -64,15 +66,23 @@ def make_authority() -> Authority:
         .add_extension(x509.KeyUsage(**(usage | {"key_cert_sign": True, "crl_sign": True})), critical=True)
         .sign(key, hashes.SHA256())
     )
-    leaf = (
-        certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), leaf_key.public_key())
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
+
+    def leaf(purpose: x509.ObjectIdentifier) -> bytes:
+        own = ec.generate_private_key(ec.SECP256R1())
+        made = (
+            certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), own.public_key())
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        secret = own.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return made.public_bytes(PEM) + secret
+
+    return Authority(
+        pem=ca.public_bytes(PEM).decode(),
+        leaf=leaf(ExtendedKeyUsageOID.SERVER_AUTH),
+        client=leaf(ExtendedKeyUsageOID.CLIENT_AUTH),
     )
-    pem = serialization.Encoding.PEM
-    secret = leaf_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Authority(pem=ca.public_bytes(pem).decode(), leaf=leaf.public_bytes(pem) + secret)
 
 
 class _Answers(BaseHTTPRequestHandler):

@@ -1,0 +1,155 @@
+"""Looks at this installation for what is wrong with it: credential, service, inspectors, stores, settings, rules.
+
+Everything is looked at from outside the running helper, by whoever asks; ``findings`` says what it means.  ``drift``
+is the short form that heartbeats carry.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from steering.endpoint import device
+from steering.endpoint.bundle.content import Bundle
+from steering.endpoint.capture import linux_nft
+from steering.endpoint.device import Credential
+from steering.endpoint.errors import EndpointError
+from steering.endpoint.findings import Answer, Finding, Seen, findings
+from steering.endpoint.identify.selftest import Tested
+from steering.endpoint.install import plan
+from steering.endpoint.install.carry import Carrier
+from steering.endpoint.install.journal import Journal
+from steering.endpoint.install.machine import Machine
+from steering.endpoint.settings import EndpointSettings
+
+_WAIT_S = 5.0
+
+
+def examine(
+    folder: Path,
+    settings: EndpointSettings,
+    *,
+    bundle: Bundle | None,
+    tested: Sequence[Tested] = (),
+    machine: Machine | None = None,
+    wanted: plan.Wanted | None = None,
+) -> list[Finding]:
+    """Look at all there is, the network included; takes seconds where nobody answers.
+
+    folder: the helper's.  machine, wanted: of an installation, None where it is not to be looked at.
+    """
+    credential = _load(folder)
+    known = isinstance(credential, Credential)
+    peers = bundle.inspectors if bundle is not None and known else ()
+    installed = machine is not None and wanted is not None and bool(Journal(machine.journal).entries())
+    return findings(
+        Seen(
+            now=time.time(),
+            credential=credential,
+            bundle=bundle,
+            service=ask_service(folder, credential) if isinstance(credential, Credential) else None,
+            inspectors=tuple(ask_inspector(folder, peer) for peer in peers),
+            tested=tuple(tested),
+            capabilities=effective_capabilities(),
+            lacking=_lacking(machine, wanted) if installed and machine and wanted else None,
+            capture=linux_nft.drift(folder) if settings.capture else None,
+            listening=is_listening(settings.listen),
+        )
+    )
+
+
+def drift(
+    folder: Path,
+    settings: EndpointSettings,
+    *,
+    tested: Sequence[Tested] = (),
+    machine: Machine | None = None,
+    wanted: plan.Wanted | None = None,
+) -> dict[str, str]:
+    """For heartbeats: "ok", "not installed", "off", or what differs.  Runs programs: not on the event loop."""
+    bad = next((f"{result.kind}: {result.why}" for result in tested if result.why), "")
+    found = {"self_test": bad or ("ok" if tested else "not run")}
+    found["capture"] = (linux_nft.drift(folder) or "ok") if settings.capture else "off"
+    if machine is None or wanted is None or not Journal(machine.journal).entries():
+        return found | {"proxy_setting": "not installed", "ca_present": "not installed"}
+    carrier = Carrier(journal=Journal(machine.journal))
+    parts = {"proxy_setting": plan.proxy_steps, "ca_present": plan.trust_steps}
+    for name, steps in parts.items():
+        try:
+            problems = filter(None, map(carrier.verify, steps(machine, wanted)))
+            found[name] = next(problems, "ok")
+        except (EndpointError, OSError) as exc:
+            found[name] = str(exc)
+    return found
+
+
+def _lacking(machine: Machine, wanted: plan.Wanted) -> tuple[tuple[str, str], ...]:
+    carrier = Carrier(journal=Journal(machine.journal))
+    try:
+        steps = plan.plan(machine, wanted)
+    except (EndpointError, OSError) as exc:
+        return (("installation", str(exc)),)
+    return tuple((step.name, problem) for step in steps if (problem := carrier.verify(step)))
+
+
+def _load(folder: Path) -> Credential | str:
+    try:
+        return device.load(folder)
+    except EndpointError as exc:
+        return str(exc)
+
+
+def effective_capabilities() -> int | None:
+    """Of this process; None where the system has none."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), None)
+
+
+def is_listening(listen: str) -> str:
+    """Why nobody can connect to the helper, "" where one can."""
+    host, _, port = listen.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_WAIT_S).close()
+    except (OSError, ValueError) as exc:
+        return f"it does not run: nobody listens on {listen} ({exc})"
+    return ""
+
+
+def ask_service(folder: Path, credential: Credential) -> Answer:
+    return _ask(folder, credential.service_url, "GET", "/bundle/metadata/timestamp.json", "")
+
+
+def ask_inspector(folder: Path, peer: str) -> Answer:
+    return _ask(folder, f"https://{peer}", "OPTIONS", "*", "steering")
+
+
+def _ask(folder: Path, url: str, method: str, target: str, host: str) -> Answer:
+    """One request with the device's certificate, and what came back of it.  Never raises."""
+    parts = urlsplit(url)
+    try:
+        context = ssl.create_default_context(cafile=str(folder / device.AUTHORITY))
+        context.load_cert_chain(folder / device.CERTIFICATE, folder / device.KEY)
+        link = HTTPSConnection(parts.hostname or "", parts.port or 443, timeout=_WAIT_S, context=context)
+        try:
+            link.request(method, target, headers={"Host": host} if host else {})
+            answer = link.getresponse()
+            date = answer.getheader("Date")
+            return Answer(peer=parts.netloc, status=answer.status, date=_moment(date))
+        finally:
+            link.close()
+    except (OSError, HTTPException, ValueError) as exc:
+        return Answer(peer=parts.netloc, problem=str(exc) or type(exc).__name__)
+
+
+def _moment(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None
