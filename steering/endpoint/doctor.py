@@ -21,8 +21,7 @@ from steering.endpoint.errors import EndpointError
 from steering.endpoint.findings import Answer, Finding, Seen, findings
 from steering.endpoint.identify.selftest import Tested
 from steering.endpoint.install import plan
-from steering.endpoint.install.carry import Carrier
-from steering.endpoint.install.journal import Journal
+from steering.endpoint.install.carry import verify
 from steering.endpoint.install.machine import Machine
 from steering.endpoint.settings import EndpointSettings
 
@@ -45,7 +44,6 @@ def examine(
     credential = _load(folder)
     known = isinstance(credential, Credential)
     peers = bundle.inspectors if bundle is not None and known else ()
-    installed = machine is not None and wanted is not None and bool(Journal(machine.journal).entries())
     return findings(
         Seen(
             now=time.time(),
@@ -55,7 +53,7 @@ def examine(
             inspectors=tuple(ask_inspector(folder, peer) for peer in peers),
             tested=tuple(tested),
             capabilities=effective_capabilities(),
-            lacking=_lacking(machine, wanted) if installed and machine and wanted else None,
+            lacking=_lacking(machine, wanted) if machine is not None and wanted is not None else None,
             capture=linux_nft.drift(folder) if settings.capture else None,
             listening=is_listening(settings.listen),
         )
@@ -74,26 +72,28 @@ def drift(
     bad = next((f"{result.kind}: {result.why}" for result in tested if result.why), "")
     found = {"self_test": bad or ("ok" if tested else "not run")}
     found["capture"] = (linux_nft.drift(folder) or "ok") if settings.capture else "off"
-    if machine is None or wanted is None or not Journal(machine.journal).entries():
-        return found | {"proxy_setting": "not installed", "ca_present": "not installed"}
-    carrier = Carrier(journal=Journal(machine.journal))
-    parts = {"proxy_setting": plan.proxy_steps, "ca_present": plan.trust_steps}
-    for name, steps in parts.items():
+    for name, steps in (("proxy_setting", plan.proxy_steps), ("ca_present", plan.trust_steps)):
+        found[name] = "not installed"
+        if machine is None or wanted is None:
+            continue
         try:
-            problems = filter(None, map(carrier.verify, steps(machine, wanted)))
-            found[name] = next(problems, "ok")
+            chosen = plan.installed(machine, wanted)
+            if chosen is not None and (chosen.proxies or steps is plan.trust_steps):
+                found[name] = next(filter(None, map(verify, steps(machine, chosen))), "ok")
         except (EndpointError, OSError) as exc:
             found[name] = str(exc)
     return found
 
 
-def _lacking(machine: Machine, wanted: plan.Wanted) -> tuple[tuple[str, str], ...]:
-    carrier = Carrier(journal=Journal(machine.journal))
+def _lacking(machine: Machine, wanted: plan.Wanted) -> tuple[tuple[str, str], ...] | None:
     try:
-        steps = plan.plan(machine, wanted)
+        chosen = plan.installed(machine, wanted)
+        if chosen is None:
+            return None
+        steps = plan.plan(machine, chosen)
     except (EndpointError, OSError) as exc:
         return (("installation", str(exc)),)
-    return tuple((step.name, problem) for step in steps if (problem := carrier.verify(step)))
+    return tuple((step.name, problem) for step in steps if (problem := verify(step)))
 
 
 def _load(folder: Path) -> Credential | str:

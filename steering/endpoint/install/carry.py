@@ -60,6 +60,41 @@ def run_program(argv: Argv) -> Ended:
     return Ended(code=ended.returncode, out=ended.stdout, err=ended.stderr)
 
 
+def is_done(action: Edit | Command | Setting, run: Run = run_program) -> bool:
+    """Whether there is nothing to do.  Raises EndpointError where that cannot be seen, or OSError."""
+    match action:
+        case Edit():
+            old = _read(Path(action.path))
+            return old is not None and action.change.put(old) == old
+        case Command():
+            return bool(action.holds) and run(action.holds).code == 0
+        case _:
+            return _value(action, run) == action.value
+
+
+def verify(step: Step, run: Run = run_program) -> str:
+    """What of the step is not in force, "" for nothing.  Never raises."""
+    return "; ".join(_lacking(step.actions, run))
+
+
+def _lacking(actions: Sequence[Edit | Command | Setting], run: Run) -> Iterator[str]:
+    for action in actions:
+        if isinstance(action, Command) and not _can_ask(action):
+            continue
+        try:
+            if not is_done(action, run):
+                yield f"{action.name} is not as it was set"
+        except (EndpointError, OSError) as exc:
+            yield f"{action.name}: {exc}"
+
+
+def _value(action: Setting, run: Run) -> str | None:
+    ended = run(action.reading())
+    if ended.code in (126, 127):
+        raise EndpointError(ended.err)
+    return action.parse(ended.code, ended.out)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carrier:
     """journal: of this machine.  run: runs programs."""
@@ -70,27 +105,10 @@ class Carrier:
     # Seeing
 
     def is_done(self, action: Edit | Command | Setting) -> bool:
-        """Whether there is nothing to do.  Raises EndpointError where that cannot be seen."""
-        match action:
-            case Edit():
-                old = _read(Path(action.path))
-                return old is not None and action.change.put(old) == old
-            case Command():
-                return bool(action.holds) and self.run(action.holds).code == 0
-            case _:
-                return self._value(action) == action.value
+        return is_done(action, self.run)
 
     def verify(self, step: Step) -> str:
-        """What of the step is not in force, "" for nothing.  Never raises."""
-        return "; ".join(self._lacking(step.actions))
-
-    def _lacking(self, actions: Sequence[Edit | Command | Setting]) -> Iterator[str]:
-        for action in actions:
-            try:
-                if not (isinstance(action, Command) and not action.holds) and not self.is_done(action):
-                    yield f"{action.name} is not as it was set"
-            except (EndpointError, OSError) as exc:
-                yield f"{action.name}: {exc}"
+        return verify(step, self.run)
 
     def show(self, action: Edit | Command | Setting) -> list[str]:
         """What doing it would change, line by line.  Raises EndpointError."""
@@ -101,7 +119,7 @@ class Carrier:
             case Command():
                 return ["run: " + shlex.join(action.do)]
             case _:
-                was = self._value(action)
+                was = _value(action, self.run)
                 return [f"set {action.name}: {'not set' if was is None else was} -> {action.value}"]
 
     # Doing
@@ -133,7 +151,7 @@ class Carrier:
             case Command():
                 return Entry(step=step, action=text, files=tuple(_keep(Path(path)) for path in action.keeps))
             case _:
-                return Entry(step=step, action=text, value=self._value(action))
+                return Entry(step=step, action=text, value=_value(action, self.run))
 
     # Undoing
 
@@ -159,20 +177,14 @@ class Carrier:
             self._succeed(action.undo)
 
     def _undo_setting(self, action: Setting, value: str | None) -> None:
-        if self._value(action) != action.value:
+        if _value(action, self.run) != action.value:
             return  # somebody has set it otherwise since
         # A value that was only the default is to be no setting again.
         for wanted in (None, value):
             for argv in action.writing(wanted):
                 self._succeed(argv)
-            if self._value(action) == value:
+            if _value(action, self.run) == value:
                 return
-
-    def _value(self, action: Setting) -> str | None:
-        ended = self.run(action.reading())
-        if ended.code in (126, 127):
-            raise EndpointError(ended.err)
-        return action.parse(ended.code, ended.out)
 
     def _succeed(self, argv: Argv) -> None:
         ended = self.run(argv)
@@ -255,6 +267,11 @@ def _undo_entries(step: str, entries: Sequence[Entry], carrier: Carrier, tell: T
 def _is_late(entry: Entry) -> bool:
     action = entry.read_action()
     return isinstance(action, Command) and action.late
+
+
+def _can_ask(action: Command) -> bool:
+    """Whether there is a question, and asking it does not take root where we are not."""
+    return bool(action.holds) and (action.holds[0] != "runuser" or os.geteuid() == 0)
 
 
 def _read(path: Path) -> bytes | None:

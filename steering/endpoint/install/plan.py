@@ -7,9 +7,12 @@ settings last.
 import hashlib
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from steering.endpoint.errors import EndpointError
 from steering.endpoint.install import (
     browsers,
     desktop_linux,
@@ -55,6 +58,40 @@ def plan(machine: Machine, wanted: Wanted, run: Run = run_program) -> tuple[Step
     )
 
 
+def installed(machine: Machine, wanted: Wanted) -> Wanted | None:
+    """``wanted`` with what was chosen when this machine was set up; None where it was not.
+
+    Anybody may read it: the helper tells of drift without root's rights.  Raises EndpointError.
+    """
+    path = _choices_path(machine)
+    try:
+        found = _CHOICES.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as exc:
+        raise EndpointError(f"{path} cannot be read: {exc}") from exc
+    return replace(wanted, service=found.service, proxies=found.proxies, internal_zones=found.internal_zones)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choices:
+    service: bool
+    proxies: bool
+    internal_zones: tuple[str, ...]
+
+
+_CHOICES = TypeAdapter(_Choices)
+
+
+def _choices(wanted: Wanted) -> str:
+    found = _Choices(service=wanted.service, proxies=wanted.proxies, internal_zones=wanted.internal_zones)
+    return _CHOICES.dump_json(found, indent=1).decode() + "\n"
+
+
+def _choices_path(machine: Machine) -> Path:
+    return ca_path(machine).with_name("installed.json")
+
+
 def ca_path(machine: Machine) -> Path:
     """Where everybody who has to read the CA finds it."""
     match machine.system, machine.everybody:
@@ -71,8 +108,11 @@ def trust_steps(machine: Machine, wanted: Wanted) -> tuple[Step, ...]:
     thumbprint = hashlib.sha1(ssl.PEM_cert_to_DER_cert(pem), usedforsecurity=False).hexdigest()
     file = Step(
         name="inspection CA",
-        why="the file that other steps read",
-        actions=(Edit(path=str(path), change=Whole(content=pem)),),
+        why="the file that other steps read, and what was chosen",
+        actions=(
+            Edit(path=str(path), change=Whole(content=pem)),
+            Edit(path=str(_choices_path(machine)), change=Whole(content=_choices(wanted))),
+        ),
         required=True,
     )
     return (

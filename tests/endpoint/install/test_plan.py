@@ -1,13 +1,15 @@
 """The whole plan: order, and a whole installation of one user done, seen, and undone to the byte."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from steering.endpoint.errors import EndpointError
 from steering.endpoint.install.actions import Argv
 from steering.endpoint.install.carry import Ended
-from steering.endpoint.install.plan import Wanted, ca_path, plan
+from steering.endpoint.install.plan import Wanted, ca_path, installed, plan
 from tests.endpoint.install.ground import Authority, ground
 
 ALL = ("update-ca-certificates", "certutil", "dconf", "gsettings", "kwriteconfig5", "chromium", "firefox")
@@ -84,3 +86,18 @@ def test_a_whole_installation_of_one_user(tmp_path: Path, authority: Authority) 
     assert here.snapshot() == installed
     assert here.uninstall() == []
     assert (here.snapshot(), running) == (before, set())
+
+
+def test_what_was_chosen_is_known_later(tmp_path: Path, authority: Authority) -> None:
+    here = ground(tmp_path / "root", everybody=False)
+    here.file("/etc/ssl/cert.pem", "x\n")
+    asked = wanted(authority)
+    assert installed(here.machine, asked) is None
+    chosen = replace(asked, service=False, proxies=False, internal_zones=("corp.example",))
+    assert here.install(plan(here.machine, chosen)) == []
+    assert installed(here.machine, asked) == chosen
+    newer = replace(asked, listen="127.0.0.1:4000")
+    assert installed(here.machine, newer) == replace(chosen, listen="127.0.0.1:4000"), "told by whoever asks"
+    ca_path(here.machine).with_name("installed.json").write_text("{}")
+    with pytest.raises(EndpointError, match="cannot be read"):
+        installed(here.machine, asked)
