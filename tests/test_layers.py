@@ -88,6 +88,7 @@ PURE = (
     "steering_dns.cache",
     "steering_dns.wire",
     "steering_inspector.conversation",
+    "steering_inspector.attested",
     "steering_inspector.authority",
     "steering_inspector.request",
 )

@@ -17,7 +17,7 @@ under the address, and the origin must prove that address.
 from dataclasses import dataclass
 from enum import Enum
 
-from steering.policy import Decision, Effect, Flow, Host, Point, Policy, effect, parse_host
+from steering.policy import UNSEEN, Decision, Effect, Flow, Host, Point, Policy, Program, Unseen, effect, parse_host
 from steering.policy.errors import HostError
 from steering.policy.hosts import Address
 from steering_inspector.fields import HeadError
@@ -120,21 +120,41 @@ class NoHello(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attested:
+    """What a helper attests of one connection; UNSEEN: not established.  groups: of the device's certificate."""
+
+    authority: Authority
+    groups: frozenset[str] = frozenset()
+    user: str | Unseen = UNSEEN
+    program: Program | Unseen = UNSEEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What decisions are made by: policy, client, instant (seconds since the epoch), settings, and the CA's state."""
+    """What decisions are made by: policy, client, instant (seconds since the epoch), settings, and the CA's state.
+
+    attested: None where nothing but the client's address is known.
+    """
 
     policy: Policy
     client: Address
     at: float
     settings: InspectorSettings
     can_open: bool
+    attested: Attested | None = None
 
     def decide(self, host: Host) -> Named:
-        decision = self.policy.decide(Flow(host=host, source=self.client), self.at)
+        decision = self.policy.decide(self._flow(host), self.at)
         taken = effect(Point.INSPECTOR, decision) or Effect.REFUSE
         if taken is Effect.REFUSE and self._opened_up(host, decision):
             return Named(host=host, decision=decision, effect=Effect.OPEN, guarded=True)
         return Named(host=host, decision=decision, effect=taken)
+
+    def _flow(self, host: Host) -> Flow:
+        seen = self.attested
+        if seen is None:
+            return Flow(host=host, source=self.client)
+        return Flow(host=host, source=self.client, user=seen.user, groups=seen.groups, program=seen.program)
 
     def _opened_up(self, host: Host, decision: Decision) -> bool:
         networks = self.settings.allow_destinations

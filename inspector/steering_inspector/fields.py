@@ -6,7 +6,7 @@ Pure; shared by ``request`` and ``response``.
 import re
 from collections.abc import Iterable, Sequence
 
-from steering_inspector.framing import Body, ChunkedBody, LengthBody
+from steering_inspector.framing import OURS, Body, ChunkedBody, LengthBody
 
 Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
@@ -56,10 +56,10 @@ def tokens_of(fields: Iterable[Field], name: bytes) -> list[bytes]:
 
 
 def end_to_end(fields: Fields, drop: frozenset[bytes]) -> list[Field]:
-    """What goes on to the other side: not hop by hop, not named by Connection, not in ``drop`` (lower case)."""
+    """What goes on: not hop by hop, not named by Connection, not in ``drop`` (lower case), not ours."""
     named = frozenset(tokens_of(fields, b"connection")) - _NEVER_NAMED
     gone = HOP_BY_HOP | named | drop
-    return [field for field in fields if field[0].lower() not in gone]
+    return [field for field in fields if (name := field[0].lower()) not in gone and not name.startswith(OURS)]
 
 
 def body_of(fields: Fields, *, minor: int, status: int, reason: str, padded: bool) -> Body | None:

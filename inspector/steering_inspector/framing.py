@@ -15,6 +15,8 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _PADDED_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
 # RFC 9110 6.5.1: what must not be taken from a trailer section: framing, routing, authentication, content.
+# Fields by which the service and its helpers speak to each other; neither clients nor origins say any to the other.
+OURS = (b"steering-", b"steering_")
 FORBIDDEN_TRAILERS = frozenset(
     b"transfer-encoding content-length host connection te trailer upgrade keep-alive content-encoding content-type "
     b"content-range authorization cookie set-cookie www-authenticate proxy-authenticate proxy-authorization "
@@ -143,7 +145,8 @@ class ChunkedBody:
         match = _TRAILER.fullmatch(line)
         if match is None or self._trailer_bytes > MAX_TRAILER_BYTES or len(self.trailers) >= 100:
             raise BodyError("a trailer is malformed, or there are too many")
-        if match[1].lower() not in FORBIDDEN_TRAILERS:
+        name = match[1].lower()
+        if name not in FORBIDDEN_TRAILERS and not name.startswith(OURS):
             self.trailers.append((match[1], match[2]))
 
 

@@ -22,6 +22,7 @@ class Reason(NamedTuple):
 
 _CERTIFICATE = "You were not connected, because the site could be an impostor."
 _TELL_SITE = "Try again later. If it goes on, the owner of the site has to mend it; your IT department can tell more."
+_UNSAID = "It is not clear who asks"
 _CHECK_ADDRESS = "Check the address for typing errors."
 
 REASONS: dict[str, Reason] = {
@@ -30,6 +31,16 @@ REASONS: dict[str, Reason] = {
     "destination": Reason(403, "Not reached from here", "The address leads inside the network, not to the internet."),
     "port": Reason(403, "This port is not open", "Connections through the inspector go to a few ports only."),
     "client": Reason(403, "Not for this network", "This inspector does not serve the network you are in."),
+    "device-handshake": Reason(403, "Not a device of ours", "It shows no certificate that we have issued."),
+    "device-certificate": Reason(403, "Not a device of ours", "Its certificate makes no sense, or has expired."),
+    "device-revoked": Reason(403, "This device is shut out", "Its enrolment was withdrawn."),
+    "attestation-missing": Reason(403, _UNSAID, "The endpoint helper did not say which program asks."),
+    "attestation-malformed": Reason(403, _UNSAID, "What the endpoint helper says cannot be read."),
+    "attestation-signature": Reason(403, _UNSAID, "What the endpoint helper says was not signed by this device."),
+    "attestation-device": Reason(403, _UNSAID, "What the endpoint helper says was signed for another device."),
+    "attestation-authority": Reason(403, _UNSAID, "What the endpoint helper says is about another site."),
+    "attestation-nonce": Reason(403, _UNSAID, "What the endpoint helper says is about another connection."),
+    "attestation-expired": Reason(403, _UNSAID, "What the endpoint helper says is too old.", "Is the clock right?"),
     "origin-expired": Reason(502, "The site's certificate has expired", _CERTIFICATE, _TELL_SITE),
     "origin-not-yet-valid": Reason(502, "The site's certificate is not valid yet", _CERTIFICATE, _TELL_SITE),
     "origin-self-signed": Reason(502, "The site vouches only for itself", _CERTIFICATE, _TELL_SITE),

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from steering.formats.clienthello import MalformedHello, NotTls, parse_client_hello
 from steering.policy import Effect
-from steering.policy.hosts import Address
 from steering.streams.link import Link
 from steering_inspector.answers import ESTABLISHED, answer
 from steering_inspector.conversation import (
@@ -30,13 +29,13 @@ from steering_inspector.request import Request
 from steering_inspector.session import Place, Session, Way
 from steering_inspector.tunnelled import Tunnelled
 from steering_inspector.upstream import DialError
-from steering_inspector.workings import HandshakeFailure, Outcome, Workings, new_request_id
+from steering_inspector.workings import Client, HandshakeFailure, Outcome, Workings, new_request_id
 
 
 class Preface:
     """A client's connection whose ClientHello is awaited, or whose handshake is going on."""
 
-    def __init__(self, workings: Workings, link: Link, client: Address, peek: Peek | None) -> None:
+    def __init__(self, workings: Workings, link: Link, client: Client, peek: Peek | None) -> None:
         self.workings = workings
         self.link = link
         self.client = client
@@ -97,10 +96,9 @@ class Preface:
         if self.link.closed:
             origin.close()
             return
-        sock = self.link.release()
         tunnelled = Tunnelled(self.workings, self.client, step, self.began_at)
         self.workings.becomes(self, tunnelled)
-        tunnelled.start(sock, origin, self._buffer)
+        tunnelled.start(self.link, origin, self._buffer)
 
     # Open
 
@@ -163,7 +161,7 @@ class Preface:
         self._report(Outcome(sni, Effect.OPEN.value, decision, "client-handshake", alert, received=self.link.received))
         if note is not None:
             lasted_ms = (self.workings.clock() - self.began_at) * 1000
-            note(HandshakeFailure(self.began_at, sni, str(self.client), alert, self.link.received, lasted_ms))
+            note(HandshakeFailure(self.began_at, sni, str(self.client.address), alert, self.link.received, lasted_ms))
         self._close()
 
     def _closed_early(self) -> None:
@@ -177,7 +175,7 @@ class Preface:
         """Nothing large is sent here."""
 
     def _report(self, outcome: Outcome) -> None:
-        self.workings.report(str(self.client), self.began_at, outcome)
+        self.workings.report(self.client, self.began_at, outcome)
 
     def _end(self) -> None:
         self._lingering = True
@@ -187,7 +185,7 @@ class Preface:
 
     def _close(self) -> None:
         self.link.close()
-        self.workings.gone(self, self.client)
+        self.workings.gone(self)
 
     @property
     def idle(self) -> bool:
@@ -208,7 +206,10 @@ class Preface:
     def recheck(self) -> None:
         """Nothing is decided that could have changed: the hello is decided when it is complete."""
 
-    def abort(self) -> None:
+    def abort(self, reason: str = "shutdown") -> None:
+        if self.client.device in self.workings.revoked:
+            host = self._peek.authority.host.text if self._peek else ""
+            self._report(Outcome(host, Effect.REFUSE.value, reason=reason, received=self.link.received))
         self._close()
 
 

@@ -67,6 +67,7 @@ class Request:
     fields: end-to-end fields, without Host, Content-Length, Transfer-Encoding and Expect.
     body: None where there is none.  websocket: it asks to become a WebSocket.
     connection_auth: it authenticates the connection (NTLM, Negotiate) instead of the request.
+    attestations: what the client gives as Steering-Attestation; it means nothing but to a listener for helpers.
     """
 
     method: str
@@ -81,6 +82,7 @@ class Request:
     expects_continue: bool
     connection_auth: bool
     via: list[bytes]
+    attestations: list[bytes]
 
     @property
     def line(self) -> str:
@@ -147,6 +149,7 @@ def check_request(head: ParsedRequest) -> Request:
         expects_continue=minor == 1 and bool(expect) and body is not None,
         connection_auth=_authenticates_connection(fields),
         via=values_of(fields, b"via"),
+        attestations=values_of(fields, b"steering-attestation"),
     )
 
 

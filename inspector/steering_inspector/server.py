@@ -20,7 +20,8 @@ from steering.policy.access import Sink
 from steering.policy.hosts import Address
 from steering.policy.live import Live
 from steering.policy.networks import NetworkMap
-from steering.streams.link import Link
+from steering.streams.link import UNOWNED, Link
+from steering_inspector.front import Front
 from steering_inspector.guard import destination_guard
 from steering_inspector.heads import C_PARSER
 from steering_inspector.pages import reason_of
@@ -28,7 +29,7 @@ from steering_inspector.preface import Preface, begin_connect
 from steering_inspector.session import Place, Session, Way
 from steering_inspector.settings import InspectorSettings
 from steering_inspector.upstream import Resolve, Upstreams
-from steering_inspector.workings import HandshakeFailure, Leaves, Outcome, Workings
+from steering_inspector.workings import Client, HandshakeFailure, Leaves, Outcome, Workings
 
 log = logging.getLogger("steering.inspector")
 
@@ -43,7 +44,7 @@ _TURNED_AWAY = {
     "overloaded": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
 }
 
-Begin = Callable[[Workings, socket, Address], None]
+Begin = Callable[[Workings, socket, Client], None]
 
 
 class Inspector:
@@ -52,6 +53,8 @@ class Inspector:
     leaves: None while the CA is missing or unusable: bypasses are tunnelled, everything else is refused.
     resolve: the addresses of a name, by the service's own upstreams (never the split answer).
     on_handshake_failure: told of clients that do not take our certificates.
+    endpoint_tls: of the listener for helpers; it must require a certificate of the device CA.
+    revoked: devices that this listener does not listen to.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class Inspector:
         sink: Sink,
         clock: Callable[[], float] = time.time,
         on_handshake_failure: Callable[[HandshakeFailure], None] | None = None,
+        endpoint_tls: ssl.SSLContext | None = None,
+        revoked: frozenset[str] = frozenset(),
     ) -> None:
         if not settings.advertised:
             settings = replace(settings, advertised=own_name())
@@ -86,9 +91,12 @@ class Inspector:
             clock=clock,
             loop=loop,
             on_handshake_failure=on_handshake_failure,
+            revoked=revoked,
         )
+        self._endpoint_tls = endpoint_tls
         self._allowed = NetworkMap((network, True) for network in settings.allowed)
         self._listeners: dict[socket, Begin] = {}
+        self._fenced: set[socket] = set()  # those that serve the allowed networks only
         self._leaving: set[socket] = set()
         self._own: frozenset[tuple[str, int]] = frozenset()
         self._ticking: asyncio.Task[None] | None = None
@@ -104,9 +112,26 @@ class Inspector:
     def _listening(self) -> frozenset[tuple[str, int]]:
         return self._own
 
-    def start(self, explicit: Sequence[socket] = (), tls: Sequence[socket] = (), http: Sequence[socket] = ()) -> None:
-        """Accept on bound, listening sockets, by kind: explicit proxy, transparent by SNI, transparent by Host."""
-        for listeners, begin in ((explicit, _explicit), (tls, _transparent_tls), (http, _transparent_http)):
+    def start(
+        self,
+        explicit: Sequence[socket] = (),
+        tls: Sequence[socket] = (),
+        http: Sequence[socket] = (),
+        endpoint: Sequence[socket] = (),
+    ) -> None:
+        """Accept on bound, listening sockets, by kind: explicit proxy, transparent by SNI, transparent by Host, and
+        for helpers, which may come from any network: their certificates let them in.
+        """
+        if endpoint and (self._endpoint_tls is None or self._endpoint_tls.verify_mode is not ssl.CERT_REQUIRED):
+            raise ValueError("a listener for helpers needs endpoint_tls, which requires their certificates")
+        kinds: tuple[tuple[Sequence[socket], Begin], ...] = (
+            (explicit, _explicit),
+            (tls, _transparent_tls),
+            (http, _transparent_http),
+            (endpoint, self._endpoint),
+        )
+        for listeners, begin in kinds:
+            self._fenced.update(() if begin == self._endpoint else listeners)
             for listener in listeners:
                 listener.setblocking(False)
                 self._listeners[listener] = begin
@@ -125,12 +150,27 @@ class Inspector:
         """Verify origins by another context from now on (a changed trust file)."""
         self._workings.upstreams.replace_trust(origin_tls)
 
+    def replace_revoked(self, revoked: frozenset[str]) -> None:
+        """Listen to these devices no more, and end what they have open."""
+        self._workings.revoked = revoked
+        for connection in list(self._workings.connections):
+            if connection.client.device in revoked:
+                self._guarded(connection.abort, "device-revoked")
+
     def counters(self) -> dict[str, int]:
         """Totals since the start by effect and ``reason:NAME``, and what is open now."""
-        now = {"connections": len(self._workings.connections), "clients": len(self._workings.per_client)}
+        clients = self._workings.per_client
+        devices = sum(isinstance(key, str) for key in clients)
+        now = {"connections": len(self._workings.connections), "clients": len(clients), "devices": devices}
         return dict(self._workings.counters) | now | self._workings.upstreams.counts
 
     # Accepting
+
+    def _endpoint(self, workings: Workings, sock: socket, client: Client) -> None:
+        assert self._endpoint_tls is not None
+        front = Front(workings, Link(sock, workings.loop, workings.limits, UNOWNED), client)
+        workings.connections.add(front)
+        front.start(self._endpoint_tls)
 
     def _accept_on(self, listener: socket) -> None:
         if listener.fileno() >= 0 and listener in self._listeners:
@@ -161,19 +201,19 @@ class Inspector:
     def _admit(self, listener: socket, sock: socket, peer: object) -> None:
         workings = self._workings
         sock.setblocking(False)
-        client = _client(sock, peer)
-        if not self._allowed.holding(client):
+        client = Client(address=_address(sock, peer))
+        if listener in self._fenced and not self._allowed.holding(client.address):
             self._turn_away(listener, sock, client, "client")
-        elif workings.per_client[client] >= workings.limits.max_connections_per_client:
+        elif workings.per_client[client.counted] >= workings.limits.max_connections_per_client:
             self._turn_away(listener, sock, client, "overloaded")
         else:
             with suppress(OSError):
                 sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            workings.per_client[client] += 1
+            workings.per_client[client.counted] += 1
             self._listeners[listener](workings, sock, client)
 
-    def _turn_away(self, listener: socket, sock: socket, client: Address, reason: str) -> None:
-        if self._listeners[listener] is not _transparent_tls:
+    def _turn_away(self, listener: socket, sock: socket, client: Client, reason: str) -> None:
+        if self._listeners[listener] in _SPEAK_HTTP:
             with suppress(OSError):
                 sock.send(_TURNED_AWAY[reason])
                 sock.shutdown(SHUT_WR)
@@ -181,7 +221,7 @@ class Inspector:
         else:
             sock.close()
         outcome = Outcome("", Effect.REFUSE.value, reason=reason, status=reason_of(reason).status)
-        self._workings.report(str(client), self._workings.clock(), outcome)
+        self._workings.report(client, self._workings.clock(), outcome)
 
     def _close_soon(self, sock: socket) -> None:
         """Closing over what the client has sent would reset the answer away, so let it read that first."""
@@ -214,7 +254,7 @@ class Inspector:
         for connection in list(self._workings.connections):
             self._guarded(connection.recheck)
 
-    def _guarded(self, act: Callable[..., None], *args: float) -> None:
+    def _guarded(self, act: Callable[..., None], *args: float | str) -> None:
         try:
             act(*args)
         except Exception:  # one connection's fault must not stop the clock of all others
@@ -265,46 +305,32 @@ def own_name() -> str:
     return f"steering-{sha256(gethostname().encode()).hexdigest()[:8]}"
 
 
-def _explicit(workings: Workings, sock: socket, client: Address) -> None:
+def _explicit(workings: Workings, sock: socket, client: Client) -> None:
     _session(workings, sock, client, Way.EXPLICIT)
 
 
-def _transparent_http(workings: Workings, sock: socket, client: Address) -> None:
+def _transparent_http(workings: Workings, sock: socket, client: Client) -> None:
     _session(workings, sock, client, Way.BY_HOST)
 
 
-def _session(workings: Workings, sock: socket, client: Address, way: Way) -> None:
-    link = Link(sock, workings.loop, workings.limits, _NOBODY)
+def _session(workings: Workings, sock: socket, client: Client, way: Way) -> None:
+    link = Link(sock, workings.loop, workings.limits, UNOWNED)
     session = Session(workings, link, client, Place(way=way), begin_connect if way is Way.EXPLICIT else None)
     workings.connections.add(session)
     link.resume()
 
 
-def _transparent_tls(workings: Workings, sock: socket, client: Address) -> None:
-    link = Link(sock, workings.loop, workings.limits, _NOBODY)
+def _transparent_tls(workings: Workings, sock: socket, client: Client) -> None:
+    link = Link(sock, workings.loop, workings.limits, UNOWNED)
     preface = Preface(workings, link, client, None)
     workings.connections.add(preface)
     link.resume()
 
 
-class _Nobody:
-    """Owns a link for the instant until its session does."""
-
-    def on_secured(self) -> None: ...
-
-    def on_bytes(self, data: bytes) -> None: ...
-
-    def on_eof(self, clean: bool) -> None: ...
-
-    def on_lost(self, error: Exception) -> None: ...
-
-    def on_drained(self) -> None: ...
+_SPEAK_HTTP = frozenset((_explicit, _transparent_http))
 
 
-_NOBODY = _Nobody()
-
-
-def _client(sock: socket, peer: object) -> Address:
+def _address(sock: socket, peer: object) -> Address:
     text = "127.0.0.1" if sock.family == AF_UNIX else str(peer[0]) if isinstance(peer, tuple) else ""
     address = ip_address(text.partition("%")[0])
     return getattr(address, "ipv4_mapped", None) or address

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from steering.policy import Effect, Host
-from steering.policy.hosts import Address
 from steering.streams.link import Link
 from steering_inspector.answers import answer
+from steering_inspector.attested import Introduction, asks_for_nonce
 from steering_inspector.conversation import Named, Open, Page, Refuse, now_decided, on_inner_request, on_plain_request
 from steering_inspector.exchange import Exchange
 from steering_inspector.faults import describe
@@ -20,7 +20,7 @@ from steering_inspector.framing import BodyError
 from steering_inspector.heads import end_of_request_head, parse_request_head
 from steering_inspector.request import Authority, Request, check_request, host_value, loops
 from steering_inspector.upstream import DialError, Origin, OriginLink
-from steering_inspector.workings import HandshakeFailure, Outcome, Workings, new_request_id
+from steering_inspector.workings import Client, HandshakeFailure, Outcome, Workings, new_request_id
 
 
 class Way(Enum):
@@ -28,6 +28,7 @@ class Way(Enum):
 
     EXPLICIT = "explicit proxy"
     BY_HOST = "transparent, by Host"
+    ATTESTED = "explicit proxy, for helpers"
     OPENED = "inside TLS"
 
 
@@ -55,7 +56,13 @@ class Session:
     """See the module.  keep_alive: another request is read after the one in hand."""
 
     def __init__(
-        self, workings: Workings, link: Link, client: Address, place: Place, on_connect: OnConnect | None = None
+        self,
+        workings: Workings,
+        link: Link,
+        client: Client,
+        place: Place,
+        on_connect: OnConnect | None = None,
+        introduction: Introduction | None = None,
     ) -> None:
         self.workings = workings
         self.link = link
@@ -65,6 +72,7 @@ class Session:
         self.relaying = False
         self.exchange: Exchange | None = None
         self._on_connect = on_connect
+        self._introduction = introduction
         self._buffer = b""
         self._pinned: OriginLink | None = None
         self._head_due = 0.0  # when the head that has begun must be complete; 0: none has begun
@@ -120,7 +128,7 @@ class Session:
             return True
         end = end_of_request_head(self._buffer, self._searched)
         if end > limits.max_head_bytes or (end < 0 and len(self._buffer) >= limits.max_head_bytes):
-            self._refuse(431, "too-large", "the head of the request is too large")
+            self.refuse(431, "too-large", "the head of the request is too large")
             return False
         if end < 0:
             self._searched = len(self._buffer)
@@ -135,12 +143,14 @@ class Session:
             request = check_request(parse_request_head(head, limits))
             self._begin(request)
         except HeadError as exc:
-            self._refuse(exc.status, exc.reason, exc.why, request)
+            self.refuse(exc.status, exc.reason, exc.why, request)
         return True
 
     def _begin(self, request: Request) -> None:
         """Decide a request and start its exchange.  Raises HeadError."""
         place = self.place
+        if self._introduction is not None and self._greets(self._introduction, request):
+            return
         if request.method == "CONNECT":
             if self._on_connect is None:
                 raise HeadError(405, "not-implemented", "CONNECT is spoken to the proxy's own port only")
@@ -164,6 +174,20 @@ class Session:
         self.exchange = Exchange(self, request, named, origin, host, new_request_id())
         self.exchange.begin()
 
+    def _greets(self, introduction: Introduction, request: Request) -> bool:
+        """Answer a helper's OPTIONS *, or take in what it attests of any other request.  Raises HeadError."""
+        workings, now = self.workings, self.workings.loop.time()
+        if self.client.attested is None and asks_for_nonce(request):
+            self.link.write(introduction.greeting(now, workings.live.policy.revision, str(self.client.address)))
+            self._deadline = now + workings.limits.keepalive_s
+            return True
+        attested, revision = introduction.attested(request, self.client.attested, workings.clock(), now)
+        if attested is not self.client.attested:
+            workings.counters["attested"] += 1
+            workings.counters["attested:other-revision"] += revision != workings.live.policy.revision
+            self.client = replace(self.client, attested=attested)
+        return False
+
     def _inside(self, opened: Open, request: Request) -> tuple[Named, Origin, bytes]:
         named = on_inner_request(opened, request.scheme, request.authority, self.workings.view(self.client))
         if named.effect is Effect.REFUSE:
@@ -176,7 +200,7 @@ class Session:
         return named, origin, host_value(Authority(named.host, request.authority.port), "https")
 
     def _plain(self, request: Request) -> tuple[Named, Origin, bytes]:
-        explicit = self.place.way is Way.EXPLICIT
+        explicit = self.place.way in (Way.EXPLICIT, Way.ATTESTED)
         if explicit and request.scheme != "http":
             raise HeadError(400, "bad-request", "a proxy takes http:// targets and CONNECT")
         if request.scheme == "https":
@@ -235,7 +259,7 @@ class Session:
         name = self.place.name.text if self.place.name else ""
         note(
             HandshakeFailure(
-                began, name, str(self.client), alert, self.link.received, (self.workings.clock() - began) * 1000
+                began, name, str(self.client.address), alert, self.link.received, (self.workings.clock() - began) * 1000
             )
         )
 
@@ -361,7 +385,7 @@ class Session:
 
     # The end
 
-    def _refuse(self, status: int, reason: str, why: str, request: Request | None = None) -> None:
+    def refuse(self, status: int, reason: str, why: str, request: Request | None = None) -> None:
         """Answer something that never became an exchange.  request: None where there was none to read."""
         named = self._named_by(request, reason)
         host = named.host.text if named else self.place.name.text if self.place.name else ""
@@ -408,7 +432,7 @@ class Session:
         self.end_with(whole, Outcome(*line, id=number))
 
     def _report(self, began_at: float, outcome: Outcome) -> None:
-        self.workings.report(str(self.client), began_at, outcome)
+        self.workings.report(self.client, began_at, outcome)
 
     def _end_exchange(self, exchange: Exchange, reason: str) -> None:
         self.exchange = None
@@ -430,7 +454,7 @@ class Session:
     def _close(self) -> None:
         self.link.close()
         self._unpin()
-        self.workings.gone(self, self.client)
+        self.workings.gone(self)
 
     def _unpin(self) -> None:
         if self._pinned is not None:
@@ -458,7 +482,7 @@ class Session:
             self._end_exchange(exchange, "timeout")
             self._close()
         elif self._head_due:
-            self._refuse(408, "timeout", "the head of the request took too long")
+            self.refuse(408, "timeout", "the head of the request took too long")
         else:
             if not self._lingering:
                 self._note_unused("UNUSED")
@@ -489,7 +513,10 @@ class Session:
             if self.idle and not self._buffer:
                 self._end()
 
-    def abort(self) -> None:
+    def abort(self, reason: str = "shutdown") -> None:
         if self.exchange is not None:
-            self._end_exchange(self.exchange, "shutdown")
+            self._end_exchange(self.exchange, reason)
+        elif self.client.device in self.workings.revoked and not self._lingering:
+            host = self.place.name.text if self.place.name else ""
+            self._report(self.workings.clock(), Outcome(host, Effect.REFUSE.value, reason=reason))
         self._close()

@@ -10,10 +10,11 @@ from typing import NamedTuple, Protocol
 
 from steering.policy.access import Access, Sink, pending_names
 from steering.policy.decision import DEFAULT, Decision
+from steering.policy.facts import Program
 from steering.policy.hosts import Address
 from steering.policy.live import Live
 from steering.policy.points import Point
-from steering_inspector.conversation import View
+from steering_inspector.conversation import Attested, View
 from steering_inspector.settings import InspectorSettings, Limits
 from steering_inspector.upstream import Upstreams
 
@@ -52,7 +53,34 @@ class Connection(Protocol):
     def idle(self) -> bool:
         """Whether it can be closed without losing anything."""
 
-    def abort(self) -> None: ...
+    @property
+    def client(self) -> "Client": ...
+
+    def abort(self, reason: str = "shutdown") -> None:
+        """End at once.  reason: for the access line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Who holds a connection.  device: of a helper's certificate, "" for everybody else."""
+
+    address: Address
+    device: str = ""
+    attested: Attested | None = None
+
+    @property
+    def counted(self) -> Address | str:
+        """As whom it is counted: a device by itself, since a whole office may share one address."""
+        return self.device or self.address
+
+    @property
+    def user(self) -> str:
+        return self.attested.user if self.attested and isinstance(self.attested.user, str) else ""
+
+    @property
+    def program(self) -> str:
+        seen = self.attested.program if self.attested else None
+        return seen.names[0] if isinstance(seen, Program) else ""
 
 
 class Outcome(NamedTuple):
@@ -71,7 +99,7 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Workings:
-    """draining: no new requests on kept-alive connections."""
+    """draining: no new requests on kept-alive connections.  revoked: devices whose helpers are not listened to."""
 
     settings: InspectorSettings
     live: Live
@@ -82,25 +110,27 @@ class Workings:
     loop: asyncio.AbstractEventLoop
     on_handshake_failure: Callable[[HandshakeFailure], None] | None = None
     connections: set[Connection] = field(default_factory=set)
-    per_client: Counter[Address] = field(default_factory=Counter)
+    per_client: Counter[Address | str] = field(default_factory=Counter)
     counters: Counter[str] = field(default_factory=Counter)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
+    revoked: frozenset[str] = frozenset()
 
     @property
     def limits(self) -> Limits:
         return self.settings.limits
 
-    def view(self, client: Address) -> View:
+    def view(self, client: Client) -> View:
         return View(
             policy=self.live.policy,
-            client=client,
+            client=client.address,
             at=self.clock(),
             settings=self.settings,
             can_open=self.leaves is not None,
+            attested=client.attested,
         )
 
-    def report(self, client: str, began_at: float, outcome: Outcome) -> None:
+    def report(self, client: Client, began_at: float, outcome: Outcome) -> None:
         decision = outcome.decision or DEFAULT
         self.counters[outcome.effect] += 1
         if outcome.reason:
@@ -109,7 +139,7 @@ class Workings:
             Access(
                 at=began_at,
                 point=Point.INSPECTOR,
-                client=client,
+                client=str(client.address),
                 host=outcome.host,
                 effect=outcome.effect,
                 rule=decision.rule,
@@ -121,6 +151,8 @@ class Workings:
                 sent=outcome.sent,
                 received=outcome.received,
                 id=outcome.id,
+                user=client.user,
+                program=client.program,
                 duration_ms=max(0.0, (self.clock() - began_at) * 1000),
             )
         )
@@ -131,19 +163,24 @@ class Workings:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    def gone(self, connection: Connection, client: Address) -> None:
+    def gone(self, connection: Connection) -> None:
         """A client's connection has ended."""
         if connection in self.connections:
             self.connections.discard(connection)
-            self.per_client[client] -= 1
-            if self.per_client[client] <= 0:
-                del self.per_client[client]
+            self._uncount(connection.client)
+
+    def _uncount(self, client: Client) -> None:
+        self.per_client[client.counted] -= 1
+        if self.per_client[client.counted] <= 0:
+            del self.per_client[client.counted]
 
     def becomes(self, old: Connection, new: Connection) -> None:
-        """The same client's connection is now held by ``new``."""
+        """The same connection is now held by ``new``, which may know more of the client."""
         if old in self.connections:
             self.connections.discard(old)
             self.connections.add(new)
+            self._uncount(old.client)
+            self.per_client[new.client.counted] += 1
 
 
 def new_request_id() -> str:

@@ -32,9 +32,11 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def policy_of(rules: list[dict[str, Any]], internal_networks: tuple[Network, ...] = ()) -> Policy:
+def policy_of(
+    rules: list[dict[str, Any]], internal_networks: tuple[Network, ...] = (), groups: dict[str, Any] | None = None
+) -> Policy:
     reserved = ReservedSettings(internal_networks=internal_networks)
-    return compile_policy(rule_set(RulesModel.model_validate({"rules": rules})), reserved)
+    return compile_policy(rule_set(RulesModel.model_validate({"rules": rules, "groups": groups or {}})), reserved)
 
 
 def bound() -> socket:
@@ -63,6 +65,7 @@ class Rig:
     resolved: list[str]
     addresses: dict[str, list[Address]] = field(default_factory=dict)
     unanswered: set[str] = field(default_factory=set)
+    endpoint: int = 0
 
     @property
     def proxy(self) -> str:
@@ -214,9 +217,14 @@ async def running(
     limits: Limits | None = None,
     can_open: bool = True,
     clock: Callable[[], float] = time.time,
+    endpoint_tls: ssl.SSLContext | None = None,
+    revoked: frozenset[str] = frozenset(),
     **settings: Any,
 ) -> AsyncIterator[Rig]:
-    """An inspector between loopback listeners and two origins; every name resolves to loopback."""
+    """An inspector between loopback listeners and two origins; every name resolves to loopback.
+
+    endpoint_tls: for a listener for helpers; without it there is none.
+    """
     log: list[Access] = []
     failures: list[HandshakeFailure] = []
     resolved: list[str] = []
@@ -256,10 +264,14 @@ async def running(
             log.append,
             clock,
             on_handshake_failure=failures.append,
+            endpoint_tls=endpoint_tls,
+            revoked=revoked,
         )
+        helpers = [bound()] if endpoint_tls else []
+        endpoint = helpers[0].getsockname()[1] if helpers else 0
         ports = (explicit.getsockname()[1], tls.getsockname()[1], http.getsockname()[1])
-        inspector.start([explicit], [tls], [http])
+        inspector.start([explicit], [tls], [http], helpers)
         try:
-            yield Rig(inspector, secure, plain, live, *ports, log, failures, resolved, addresses, unanswered)
+            yield Rig(inspector, secure, plain, live, *ports, log, failures, resolved, addresses, unanswered, endpoint)
         finally:
             await inspector.close()

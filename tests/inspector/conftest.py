@@ -8,7 +8,7 @@ import uvloop
 
 # What does I/O by descriptors of its own.
 BOTH = frozenset(
-    ("attested", "clients", "exchange", "limits", "preface", "server", "session", "tunnelled"),
+    ("clients", "exchange", "front", "limits", "preface", "server", "session", "tunnelled"),
 )
 
 

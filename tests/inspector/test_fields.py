@@ -76,6 +76,22 @@ def test_what_connection_names_stays_here(named: bytes, kept: list[Field]) -> No
     assert end_to_end(fields, frozenset()) == kept
 
 
+@pytest.mark.parametrize(
+    ("name", "goes_on"),
+    [
+        (b"Steering-Attestation", False),
+        (b"STEERING-X", False),
+        (b"steering-", False),
+        (b"Steering_Attestation", False),  # some servers read it as if it had a hyphen
+        (b"Steering", True),
+        (b"Steerings-X", True),
+        (b"X-Steering-X", True),
+    ],
+)
+def test_what_we_say_to_helpers_stays_here(name: bytes, goes_on: bool) -> None:
+    assert end_to_end([(name, b"a")], frozenset()) == ([(name, b"a")] if goes_on else [])
+
+
 def test_what_is_written_anew_is_dropped() -> None:
     assert end_to_end([(b"Host", b"a"), (b"X", b"b")], frozenset({b"host"})) == [(b"X", b"b")]
 
