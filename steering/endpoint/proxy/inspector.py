@@ -191,7 +191,10 @@ class InspectorLinks:
             self._fill(1)
 
     def drop(self) -> None:
-        """Close what is ready: the network, or who we are, has changed."""
+        """Close what is ready or on its way: the network, or who we are, has changed."""
+        for task in self._filling:
+            task.cancel()
+        self._filling.clear()
         while self._ready:
             self._ready.popleft().link.close()
         self.source = UNSEEN
@@ -199,8 +202,6 @@ class InspectorLinks:
 
     def close(self) -> None:
         self._closed = True
-        for task in self._filling:
-            task.cancel()
         self.drop()
 
     def _fill(self, wanted: int) -> None:
