@@ -97,6 +97,8 @@ def settings_of(section: str) -> str:
 
 _PORTS = {
     "control.listen": ("TCP", "control service"),
+    "control.endpoint_listen": ("TCP", "control service for endpoint helpers, TLS"),
+    "inspector.endpoint_listen": ("TCP", "inspector for endpoint helpers, TLS"),
     "inspector.listen": ("TCP", "inspector as explicit proxy: CONNECT and plain HTTP"),
     "inspector.tls_listen": ("TCP", "inspector, transparent TLS, by SNI"),
     "inspector.http_listen": ("TCP", "inspector, transparent HTTP, by Host"),
@@ -112,7 +114,7 @@ def ports() -> str:
         for key in model.model_fields
         if key.endswith("listen")
     }
-    rows = ((code(address), *_PORTS[key], code(key)) for key, address in listeners.items())
+    rows = ((code(address) if address else "off", *_PORTS[key], code(key)) for key, address in listeners.items())
     return table(("default", "protocol", "what", "setting"), rows)
 
 

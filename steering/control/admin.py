@@ -6,7 +6,7 @@ Local commands talk to the running service here; nothing of it is reachable over
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Offers:
     groups: Callable[[], list[str]]
 
 
-def make_admin(offers: Offers) -> web.Application:
+def make_admin(offers: Offers, more: Sequence[web.RouteDef] = ()) -> web.Application:
     app = web.Application(client_max_size=65536)
     app.add_routes(
         [
@@ -42,6 +42,7 @@ def make_admin(offers: Offers) -> web.Application:
             web.post("/reload", _reload(offers)),
             web.post("/tokens", _add_token(offers)),
             web.post("/tokens/revoke", _revoke(offers)),
+            *more,
         ]
     )
     return app

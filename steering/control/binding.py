@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from steering.control.config import Config, parse_listen
 from steering.control.errors import ListenError
-from steering.control.listening import Listener, Role, free_port_pair, listen
+from steering.control.listening import OF_PARENT, Listener, Role, free_port_pair, listen
 from steering.policy.hosts import Address
 
 RETRY_S = 0.2
@@ -22,9 +22,11 @@ def wanted(config: Config, only: Collection[str]) -> dict[Role, tuple[str, int]]
     """Role -> host and port; UDP and TCP of the resolver share a port, also where a free one is taken."""
     asked = {
         Role.CONTROL: config.control.listen if Only.CONTROL in only else "",
+        Role.ENDPOINT_CONTROL: config.control.endpoint_listen if Only.CONTROL in only else "",
         Role.EXPLICIT: config.inspector.listen if Only.INSPECTOR in only else "",
         Role.TLS: config.inspector.tls_listen if Only.INSPECTOR in only else "",
         Role.HTTP: config.inspector.http_listen if Only.INSPECTOR in only else "",
+        Role.ENDPOINT: config.inspector.endpoint_listen if Only.INSPECTOR in only else "",
         Role.DNS_UDP: config.dns.listen if Only.DNS in only else "",
     }
     found = {role: parse_listen(text) for role, text in asked.items() if text}
@@ -44,7 +46,7 @@ def bind(asked: Mapping[Role, tuple[str, int]], workers: int, patience_s: float 
     bound: dict[Role, Listener] = {}
     try:
         for role, (host, port) in asked.items():
-            bound[role] = _bind(role, host, port, 1 if role is Role.CONTROL else workers, deadline)
+            bound[role] = _bind(role, host, port, 1 if role in OF_PARENT else workers, deadline)
     except ListenError:
         for listener in bound.values():
             listener.close()

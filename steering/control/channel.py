@@ -19,6 +19,8 @@ class Kind(IntEnum):
     AUTHORITY = 3  # parent: a pickled Authority, or None
     DRAIN = 4  # parent: finish within the seconds in the body
     REPORT = 5  # worker: a JSON object
+    ENDPOINT_TLS = 6  # parent: a pickled EndpointTls
+    REVOKED = 7  # parent: a JSON list of the ids of revoked devices
 
 
 class Channel:

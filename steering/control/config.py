@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from steering.control.errors import ConfigError
+from steering.endpoint.settings import EndpointSettings
 from steering.pac.chains import plan_chains
 from steering.pac.errors import PacError
 from steering.policy.errors import PolicyError
@@ -25,6 +26,8 @@ from steering.policy.hosts import normalise_name
 PREFIX = "STEERING_"
 # What every container is given about a Kubernetes Service called steering, steering-dns and the like.
 _BY_KUBERNETES = re.compile(r"service_host|(service_)?port(_.*)?")
+# A helper on this machine has settings of its own under the same prefix.
+_OF_THE_HELPER = frozenset(field.name for field in fields(EndpointSettings))
 PRIVATE = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 
 
@@ -57,6 +60,13 @@ def _url(text: str) -> str:
     return text
 
 
+def _helpers_url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme != "https" or not parts.hostname or not parts.port or parts.path.strip("/")):
+        raise ValueError(f"{text!r} is no address for helpers: write it as https://steering.example:8444")
+    return text.rstrip("/")
+
+
 def _zone(text: str) -> str:
     try:
         return normalise_name(text)
@@ -70,6 +80,8 @@ AddressText = Annotated[str, AfterValidator(_address)]
 ZoneText = Annotated[str, AfterValidator(_zone)]
 InspectorText = Annotated[str, AfterValidator(_inspector)]
 UrlText = Annotated[str, AfterValidator(_url)]
+HelpersUrlText = Annotated[str, AfterValidator(_helpers_url)]
+ClosedOrOpen = Annotated[str, Field(pattern="^(closed|open)$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Workers = Annotated[int, Field(ge=0, le=256)]
 
@@ -93,13 +105,21 @@ class StateSection(_Section):
 class ControlSection(_Section):
     listen: Listen = "127.0.0.1:8080"
     public_url: UrlText = Field("", description="what clients call it; default from listen")
+    endpoint_listen: Listen = Field("", description="for endpoint helpers, over TLS; empty = off")
+    endpoint_url: HelpersUrlText = Field(
+        "", description="what helpers call it; default from public_url and endpoint_listen"
+    )
 
 
 class InspectorSection(_Section):
     listen: Listen = Field("127.0.0.1:3128", description="explicit proxy")
     tls_listen: Listen = Field("127.0.0.1:8443", description="transparent, by SNI")
     http_listen: Listen = Field("127.0.0.1:8081", description="transparent, by Host")
+    endpoint_listen: Listen = Field("", description="for endpoint helpers, over TLS; empty = off")
     advertise: list[InspectorText] = Field([], description="what the PAC names, one per inspector; default: listen")
+    endpoint_advertise: list[InspectorText] = Field(
+        [], description="what helpers are told, one per inspector; default: endpoint_listen"
+    )
     allowed: list[NetworkText] = Field(PRIVATE, description="client networks that are served")
     connect_ports: list[Port] = Field([443], description="CONNECT to any other port is refused")
     origin_tls_port: Port = Field(443, description="what transparent connections dial")
@@ -129,6 +149,14 @@ class PacSection(_Section):
     templates: str = Field("", description="a folder whose templates come before the shipped ones")
 
 
+class EndpointSection(_Section):
+    inspector_unreachable: ClosedOrOpen = Field("closed", description="open: helpers then go direct")
+    helper_dead: ClosedOrOpen = Field("closed", description="open: captured connections then go direct")
+    unknown_process: Annotated[str, Field(pattern="^(inspect|block)$")] = Field(
+        "inspect", description="a connection whose program cannot be told: inspect, or block"
+    )
+
+
 class LogSection(_Section):
     format: Annotated[str, Field(pattern="^(console|json)$")] = "console"
     access: str = Field("-", description='"-" standard output, "off", or a file')
@@ -147,6 +175,7 @@ class Config(_Section):
     inspector: InspectorSection = InspectorSection()
     dns: DnsSection = DnsSection()
     pac: PacSection = PacSection()
+    endpoint: EndpointSection = EndpointSection()
     log: LogSection = LogSection()
     run: RunSection = RunSection()
 
@@ -278,7 +307,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], A
             continue
         fields = type(getattr(Config(), section)).model_fields
         if key not in fields:
-            if _BY_KUBERNETES.fullmatch(key):
+            if _BY_KUBERNETES.fullmatch(key) or (section == "endpoint" and key in _OF_THE_HELPER):
                 continue
             close = get_close_matches(key, fields, 1)
             advice = f"; did you mean {PREFIX}{section.upper()}_{close[0].upper()}?" if close else ""
@@ -326,8 +355,25 @@ def _check_together(config: Config) -> None:
             f"control.listen is {control.listen}: say in control.public_url what clients are to call it, "
             'as "http://steering.example:8080"'
         )
+    problems += _for_helpers(config)
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _for_helpers(config: Config) -> list[str]:
+    problems = []
+    inspector, control = config.inspector, config.control
+    if _is_wildcard(control.endpoint_listen) and not control.endpoint_url and not control.public_url:
+        problems.append(
+            f"control.endpoint_listen is {control.endpoint_listen}: say in control.endpoint_url what helpers are to "
+            'call it, as "https://steering.example:8444"'
+        )
+    if _is_wildcard(inspector.endpoint_listen) and not inspector.endpoint_advertise:
+        problems.append(
+            f"inspector.endpoint_listen is {inspector.endpoint_listen}: say in inspector.endpoint_advertise what "
+            'helpers are to call it, as ["proxy.example:3130"]'
+        )
+    return problems
 
 
 def _is_wildcard(listen: str) -> bool:

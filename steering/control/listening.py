@@ -19,7 +19,11 @@ class Role(Enum):
     DNS_UDP = "DNS over UDP"
     DNS_TCP = "DNS over TCP"
     CONTROL = "control"
+    ENDPOINT = "inspector, for helpers"
+    ENDPOINT_CONTROL = "control, for helpers"
 
+
+OF_PARENT = frozenset((Role.CONTROL, Role.ENDPOINT_CONTROL))  # served by the service itself, not by its workers
 
 BACKLOG = 4096
 UDP_BUFFER_BYTES = 4 << 20

@@ -6,8 +6,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from steering.control.endpoints import ENDPOINT_GAUGES
 from steering.control.points import GAUGES
 from steering.control.status import Status
+
+_CURRENT = GAUGES | ENDPOINT_GAUGES
 
 
 class _Counters(Collector):
@@ -20,7 +23,7 @@ class _Counters(Collector):
         current = GaugeMetricFamily("steering_current", "What is open now", labels=["point", "what"])
         for key, number in sorted(self._counters().items()):
             point, _, what = key.partition(":")
-            (current if what in GAUGES else counted).add_metric([point, what], number)
+            (current if what in _CURRENT else counted).add_metric([point, what], number)
         yield counted
         yield current
         status = self._status

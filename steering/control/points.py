@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from steering.control.config import Config
+from steering.control.endpoint_tls import EndpointTls, context_of, show
 from steering.control.errors import ConfigError
 from steering.control.listening import Role
 from steering.policy.access import Sink
@@ -30,6 +31,7 @@ GAUGES = frozenset(
     (
         "connections",
         "clients",
+        "devices",
         "origin_connections",
         "origin_idle",
         "cache:entries",
@@ -100,6 +102,16 @@ class Points:
 
     dns: DnsServer
     inspector: Inspector
+    endpoint_context: ssl.SSLContext | None = None
+
+    def show_helpers(self, tls: EndpointTls) -> None:
+        """Show helpers a renewed certificate."""
+        if self.endpoint_context is not None:
+            show(self.endpoint_context, tls.identity)
+
+    def replace_revoked(self, device_ids: frozenset[str]) -> None:
+        """Refuse these devices from now on, and end what they have open."""
+        self.inspector.replace_revoked(device_ids)
 
     def counters(self) -> dict[str, dict[str, int]]:
         return {"dns": self.dns.counters(), "inspector": self.inspector.counters()}
@@ -129,15 +141,36 @@ async def start_points(
     authority: Authority | None,
     crl_url: str,
     sink: Sink,
+    endpoint_tls: EndpointTls | None = None,
+    revoked: frozenset[str] = frozenset(),
 ) -> Points:
-    """Start both points of a worker on its sockets."""
+    """Start both points of a worker on its sockets.
+
+    endpoint_tls: what the inspector's listener for helpers shows.  revoked: devices that it does not listen to.
+    """
     server = DnsServer(dns, live, sink, Forwarder(await asyncio.to_thread(upstream_context, tuple(trust))))
     await server.start(sockets.get(Role.DNS_UDP, ()), sockets.get(Role.DNS_TCP, ()))
     resolve: Callable[[str], Awaitable[Sequence[Address]]] = server.resolver().resolve
     context = await asyncio.to_thread(origin_context, tuple(trust))
-    running = Inspector(inspector, live, leaves_of(authority, crl_url), context, resolve, sink, time.time)
-    running.start(sockets.get(Role.EXPLICIT, ()), sockets.get(Role.TLS, ()), sockets.get(Role.HTTP, ()))
-    return Points(server, running)
+    helpers = context_of(endpoint_tls, required=True) if endpoint_tls else None
+    running = Inspector(
+        inspector,
+        live,
+        leaves_of(authority, crl_url),
+        context,
+        resolve,
+        sink,
+        time.time,
+        endpoint_tls=helpers,
+        revoked=revoked,
+    )
+    running.start(
+        sockets.get(Role.EXPLICIT, ()),
+        sockets.get(Role.TLS, ()),
+        sockets.get(Role.HTTP, ()),
+        sockets.get(Role.ENDPOINT, ()),
+    )
+    return Points(server, running, helpers)
 
 
 def upstream_context(trust: Sequence[Path]) -> ssl.SSLContext:

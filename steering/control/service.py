@@ -16,10 +16,12 @@ from aiohttp import web
 from steering.catalog import load_categories
 from steering.control.admin import Offers, make_admin, serve_admin
 from steering.control.binding import Only, bind, reachable, resolving_at, wanted
-from steering.control.cafiles import files_of, load_ca, warnings_of
+from steering.control.cafiles import files_of, load_ca, passphrase, warnings_of
 from steering.control.config import Config, Loaded
+from steering.control.endpoint_admin import endpoint_routes
+from steering.control.endpoints import Endpoints, ToWorkers, endpoint_plan
 from steering.control.errors import ConfigError, ControlError
-from steering.control.listening import Listener, Role
+from steering.control.listening import OF_PARENT, Listener, Role
 from steering.control.machine import own_addresses
 from steering.control.metrics import metrics_of
 from steering.control.page import render_page
@@ -66,6 +68,7 @@ class Service:
     _pac: PacSettings = field(init=False)
     _reserved: ReservedSettings = field(init=False)
     _tokens: Tokens = field(init=False)
+    _endpoints: Endpoints | None = field(init=False, default=None)
     _stop: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _hangup: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _word: str = field(init=False, default_factory=lambda: secrets.token_hex(8))
@@ -114,6 +117,7 @@ class Service:
         self._tokens = Tokens.load(self._state.tokens)
         self._pac = self._pac_settings()
         self._reserved = reserved_settings(config, tuple(_own_names(config)))
+        self._endpoints = self._for_helpers()
         self._supervisor = Supervisor([self._setup(i) for i in range(self._workers())] if self._has_points() else [])
         self._reloading = Reloading(self.loaded.rules, self._state, self._status, self._make, self._publish)
         self._served = self._make_served()
@@ -126,7 +130,14 @@ class Service:
         return reachable(self._listeners, role)
 
     def _has_points(self) -> bool:
-        return any(role is not Role.CONTROL for role in self._listeners)
+        return any(role not in OF_PARENT for role in self._listeners)
+
+    def _for_helpers(self) -> Endpoints | None:
+        """None where no listener for helpers is configured."""
+        if not self._listeners.keys() & {Role.ENDPOINT_CONTROL, Role.ENDPOINT}:
+            return None
+        plan = endpoint_plan(self.loaded.config, self._address(Role.ENDPOINT_CONTROL), self._address(Role.ENDPOINT))
+        return Endpoints(self._state, plan, passphrase())
 
     def _refuse_loops(self) -> None:
         """A resolver that asks itself would go round until it fell over."""
@@ -171,7 +182,7 @@ class Service:
             descriptors={
                 role: (listener.sockets[number].fileno(),)
                 for role, listener in self._listeners.items()
-                if role is not Role.CONTROL
+                if role not in OF_PARENT
             },
             log_format=config.log.format,
             access_log=access if access in ("-", "off") else str(self.loaded.path(access)),
@@ -187,7 +198,9 @@ class Service:
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            admin = await serve_admin(make_admin(self._offers()), self._state.socket)
+            workers, groups = self._to_workers(), self._groups
+            helpers = endpoint_routes(self._endpoints, workers, groups)
+            admin = await serve_admin(make_admin(self._offers(), helpers), self._state.socket)
             stack.push_async_callback(admin.cleanup)
             if Role.CONTROL in self._listeners:
                 runner = web.AppRunner(make_app(self._served), access_log=None, keepalive_timeout=30)
@@ -195,6 +208,9 @@ class Service:
                 stack.push_async_callback(runner.cleanup)
                 await web.SockSite(runner, self._listeners[Role.CONTROL].sockets[0]).start()
             stack.push_async_callback(self._drain)
+            if self._endpoints is not None:
+                await workers.tls(self._endpoints.tls)
+                await workers.revoked(self._endpoints.revoked)
             try:
                 authority = self._keystore.authority if self._keystore else None
                 await self._supervisor.start(self._reloading.enforced.policy, authority)
@@ -202,6 +218,10 @@ class Service:
                 text = f"the workers did not start within {START_S:.0f} s; the messages above say why"
                 raise ControlError(text) from exc
             self._served.pacs = self._reloading.enforced.pacs
+            await self._publish_bundle(self._reloading.enforced)
+            if self._endpoints is not None and Role.ENDPOINT_CONTROL in self._listeners:
+                sock = self._listeners[Role.ENDPOINT_CONTROL].sockets[0]
+                await stack.enter_async_context(self._endpoints.serving(sock))
             self._status.state = "degraded" if self._status.error else "ok"
             self._reloading.save()
             status = self._status
@@ -214,13 +234,15 @@ class Service:
         """Our own copies of the sockets go first: what comes now is refused at once, and not kept waiting in vain."""
         logger("service").info("draining")
         for role, listener in self._listeners.items():
-            if role is not Role.CONTROL:
+            if role not in OF_PARENT:
                 listener.close()
         await self._supervisor.stop(DRAIN_S)
 
     async def _until_stopped(self) -> None:
         """Raises what a task raised that should have gone on: better to end than to serve rules that nobody follows."""
         works: list[Coroutine[Any, Any, Any]] = [self._reloading.serve(), self._on_hangup(), self._look_at_ca()]
+        if self._endpoints is not None:
+            works.append(self._endpoints.serve(self._to_workers()))
         tasks = [asyncio.create_task(work) for work in (self._stop.wait(), *works)]
         done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
@@ -239,6 +261,7 @@ class Service:
         """Warn in time, and keep the revocation list fresh."""
         while True:
             found = warnings_of(self._keystore, self._ca_missed, time.time())
+            found += self._endpoints.warnings if self._endpoints else []
             for warning in found:
                 if warning not in self._status.warnings and warning != self._ca_missed:
                     logger("ca").warning(warning)
@@ -260,7 +283,13 @@ class Service:
 
     def _counters(self) -> dict[str, int]:
         self._refreshed()
-        return self._supervisor.counters()
+        return self._supervisor.counters() | (self._endpoints.counters() if self._endpoints else {})
+
+    def _to_workers(self) -> ToWorkers:
+        return ToWorkers(revoked=self._supervisor.replace_revoked, tls=self._supervisor.replace_endpoint_tls)
+
+    def _groups(self) -> list[str]:
+        return list(self._reloading.enforced.policy.rule_set.model.groups)
 
     def _refreshed(self) -> Status:
         self._status.workers = self._supervisor.alive
@@ -273,7 +302,7 @@ class Service:
             explain=self._explain,
             reload=self._reloading.reload,
             tokens=self._tokens,
-            groups=lambda: list(self._reloading.enforced.policy.rule_set.model.groups),
+            groups=self._groups,
         )
 
     def _explain(self, question: Mapping[str, str], now: float) -> dict[str, Any]:
@@ -303,12 +332,22 @@ class Service:
         """Workers first: a PAC never sends direct what they would still have opened."""
         await self._supervisor.publish(enforced.policy)
         self._served.pacs = enforced.pacs
+        await self._publish_bundle(enforced)
+
+    async def _publish_bundle(self, enforced: Enforced) -> None:
+        """Helpers come last: what they send through the inspector must be met there by rules no older than theirs."""
+        if self._endpoints is not None:
+            await self._endpoints.publish(
+                enforced.policy, enforced.source, self._keystore.bundle if self._keystore else b""
+            )
 
 
 def _own_names(config: Config) -> dict[str, tuple[Address, ...]]:
     """Names by which clients know this service; they are reached directly, never through the inspector."""
     hosts = [urlsplit(config.control.public_url).hostname or ""]
-    hosts += [text.rpartition(":")[0] for text in config.inspector.advertise]
+    hosts.append(urlsplit(config.control.endpoint_url).hostname or "")
+    inspectors = (*config.inspector.advertise, *config.inspector.endpoint_advertise)
+    hosts += [text.rpartition(":")[0] for text in inspectors]
     names: dict[str, tuple[Address, ...]] = {}
     for text in hosts:
         with contextlib.suppress(PolicyError):

@@ -7,7 +7,21 @@ from pathlib import Path
 
 from steering.control.errors import StateError
 
-_OURS = ("ca", "ca/*", "lock", "last-good-rules.json", "pac-tokens.json")
+_OURS = (
+    "ca",
+    "ca/*",
+    "lock",
+    "last-good-rules.json",
+    "pac-tokens.json",
+    "devices.json",
+    "enrolment-tokens.json",
+    "device-ca",
+    "device-ca/**/*",
+    "bundle-keys",
+    "bundle-keys/*",
+    "bundle",
+    "bundle/**/*",
+)
 
 
 @dataclass(slots=True)
@@ -48,6 +62,14 @@ class State:
     @property
     def tokens(self) -> Path:
         return self.folder / "pac-tokens.json"
+
+    @property
+    def devices(self) -> Path:
+        return self.folder / "devices.json"
+
+    @property
+    def invitations(self) -> Path:
+        return self.folder / "enrolment-tokens.json"
 
     def owned(self) -> list[Path]:
         """The folder and what of this service lies in it now; it may share it with files of others."""

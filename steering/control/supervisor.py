@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from steering.control.channel import MAX_REPORT, Channel, Kind
+from steering.control.endpoint_tls import EndpointTls
 from steering.control.points import GAUGES
 from steering.control.worker import Setup, dump_authority
 from steering.policy import Policy
@@ -51,6 +52,8 @@ class Supervisor:
         self._pieces: list[bytes] = []
         self._revision = ""
         self._authority = b""
+        self._endpoint_tls = b""
+        self._revoked = b"[]"
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: Counter[str] = Counter()  # what ended workers had counted
@@ -88,10 +91,23 @@ class Supervisor:
 
     async def replace_authority(self, authority: Authority | None) -> None:
         self._authority = dump_authority(authority)
+        await self._send_all(Kind.AUTHORITY, self._authority)
+
+    async def replace_endpoint_tls(self, tls: EndpointTls) -> None:
+        """What the inspector's listener for helpers shows from now on; before ``start`` also the first."""
+        self._endpoint_tls = pickle.dumps(tls)
+        await self._send_all(Kind.ENDPOINT_TLS, self._endpoint_tls)
+
+    async def replace_revoked(self, device_ids: frozenset[str]) -> None:
+        """The devices that no inspector listens to any more."""
+        self._revoked = json.dumps(sorted(device_ids)).encode()
+        await self._send_all(Kind.REVOKED, self._revoked)
+
+    async def _send_all(self, kind: Kind, body: bytes) -> None:
         for worker in list(self._running.values()):
             with contextlib.suppress(ConnectionError):
                 async with worker.sending:
-                    await worker.channel.send(Kind.AUTHORITY, self._authority)
+                    await worker.channel.send(kind, body)
 
     def counters(self) -> dict[str, int]:
         """Everything counted since the start, over all workers, as "point:what"."""
@@ -176,6 +192,9 @@ class Supervisor:
         try:
             await worker.channel.send(Kind.SETUP, pickle.dumps(setup))
             await worker.channel.send(Kind.AUTHORITY, self._authority)
+            await worker.channel.send(Kind.REVOKED, self._revoked)
+            if self._endpoint_tls:
+                await worker.channel.send(Kind.ENDPOINT_TLS, self._endpoint_tls)
         except ConnectionError:
             return worker
         await self._send_policy(worker)

@@ -75,7 +75,7 @@ def _secured() -> Middleware:
 def _answer(served: Served, request: web.Request) -> web.Response:
     path = request.path
     if path in PAC_PATHS:
-        return _pac(request, served.pacs.for_address(_peer(request)) if served.pacs else None)
+        return _pac(request, served.pacs.for_address(peer_address(request)) if served.pacs else None)
     if path.startswith("/p/") and path.endswith("/proxy.pac"):
         group = served.group_of(path[3 : -len("/proxy.pac")])
         found = served.pacs.for_group(group) if served.pacs and group else None
@@ -107,7 +107,7 @@ def _pac(request: web.Request, pac: PacFile | None, *, known: bool = True) -> we
     if pac is None:
         status = 503 if known else 404
         return web.Response(status=status, text="no policy is enforced yet\n" if known else "there is nothing here\n")
-    zipped = _takes_gzip(request.headers.get("Accept-Encoding", ""))
+    zipped = takes_gzip(request.headers.get("Accept-Encoding", ""))
     etag = f'{pac.etag[:-1]}-gzip"' if zipped else pac.etag  # RFC 9110 8.8.3: other bytes, another strong tag
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={PAC_MAX_AGE_S}", "Vary": "Accept-Encoding"}
     asked = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
@@ -119,7 +119,7 @@ def _pac(request: web.Request, pac: PacFile | None, *, known: bool = True) -> we
     return web.Response(body=pac.gzip if zipped else pac.body, headers=headers)
 
 
-def _takes_gzip(accepted: str) -> bool:
+def takes_gzip(accepted: str) -> bool:
     """Whether Accept-Encoding names gzip, and not with ``q=0``."""
     for part in accepted.lower().split(","):
         name, _, weight = part.partition(";")
@@ -135,7 +135,7 @@ def _host(request: web.Request) -> str:
     return (name if colon and port.isdigit() else host).strip("[]")
 
 
-def _peer(request: web.Request) -> Address:
+def peer_address(request: web.Request) -> Address:
     """The address that the connection comes from; what headers say of it is not believed."""
     peer = request.transport.get_extra_info("peername") if request.transport else None
     address = ip_address(str(peer[0]).partition("%")[0]) if peer else ip_address("0.0.0.0")  # noqa: S104

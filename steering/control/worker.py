@@ -6,6 +6,7 @@ when told to, or when the parent is gone.
 
 import asyncio
 import gc
+import json
 import os
 import pickle
 import signal
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from steering.control.channel import Channel, Kind
+from steering.control.endpoint_tls import EndpointTls
 from steering.control.listening import Role
 from steering.control.points import Points, leaves_of, start_points
 from steering.policy.live import Live
@@ -54,6 +56,8 @@ class Worker:
         self._channel = channel
         self._setup: Setup | None = None
         self._authority: Authority | None = None
+        self._endpoint_tls: EndpointTls | None = None
+        self._revoked: frozenset[str] = frozenset()
         self._assembler = Assembler()
         self._live: Live | None = None
         self._points: Points | None = None
@@ -87,6 +91,14 @@ class Worker:
                 self._authority = load_authority(body)
                 if self._points is not None and self._setup is not None:
                     self._points.inspector.replace_leaves(leaves_of(self._authority, self._setup.crl_url))
+            case Kind.ENDPOINT_TLS:
+                self._endpoint_tls = pickle.loads(body)  # noqa: S301  # from our own parent (channel)
+                if self._points is not None:
+                    self._points.show_helpers(self._endpoint_tls)
+            case Kind.REVOKED:
+                self._revoked = frozenset(map(str, json.loads(body)))
+                if self._points is not None:
+                    self._points.replace_revoked(self._revoked)
             case Kind.PIECE:
                 policy = self._assembler.feed(body)
                 if policy is None:
@@ -117,6 +129,8 @@ class Worker:
             authority=self._authority,
             crl_url=setup.crl_url,
             sink=sink,
+            endpoint_tls=self._endpoint_tls,
+            revoked=self._revoked,
         )
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not walk it again

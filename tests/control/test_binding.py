@@ -40,6 +40,26 @@ def test_what_is_empty_is_not_served_and_a_free_dns_port_is_one_for_both() -> No
     assert found[Role.DNS_UDP] == found[Role.DNS_TCP] and found[Role.DNS_UDP][1] > 0
 
 
+def test_listeners_for_helpers_belong_to_both_parts() -> None:
+    environment = {
+        "STEERING_CONTROL_ENDPOINT_LISTEN": "127.0.0.1:8444",
+        "STEERING_INSPECTOR_ENDPOINT_LISTEN": "127.0.0.1:3130",
+    }
+    config = load_config(None, environment).config
+    assert wanted(config, Only.ALL) == ALL | {
+        Role.ENDPOINT_CONTROL: ("127.0.0.1", 8444),
+        Role.ENDPOINT: ("127.0.0.1", 3130),
+    }
+    assert wanted(config, (Only.CONTROL,)).keys() == {Role.CONTROL, Role.ENDPOINT_CONTROL}
+    bound = bind(dict.fromkeys((Role.ENDPOINT_CONTROL, Role.ENDPOINT), ("127.0.0.1", 0)), 3)
+    assert {role: len(listener.sockets) for role, listener in bound.items()} == {
+        Role.ENDPOINT_CONTROL: 1,
+        Role.ENDPOINT: 3,
+    }
+    for listener in bound.values():
+        listener.close()
+
+
 def test_one_that_is_taken_lets_the_others_go() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

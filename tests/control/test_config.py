@@ -18,12 +18,14 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "internal_networks": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],
     },
     "state": {"dir": "var"},
-    "control": {"listen": "127.0.0.1:8080", "public_url": ""},
+    "control": {"listen": "127.0.0.1:8080", "public_url": "", "endpoint_listen": "", "endpoint_url": ""},
     "inspector": {
         "listen": "127.0.0.1:3128",
         "tls_listen": "127.0.0.1:8443",
         "http_listen": "127.0.0.1:8081",
+        "endpoint_listen": "",
         "advertise": [],
+        "endpoint_advertise": [],
         "allowed": PRIVATE,
         "connect_ports": [443],
         "origin_tls_port": 443,
@@ -47,6 +49,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "workers": 0,
     },
     "pac": {"fail_open": False, "templates": ""},
+    "endpoint": {"inspector_unreachable": "closed", "helper_dead": "closed", "unknown_process": "inspect"},
     "log": {"format": "console", "access": "-"},
     "run": {"user": ""},
 }
@@ -59,9 +62,13 @@ FROM_ENVIRONMENT: dict[tuple[str, str], tuple[str, object]] = {
     ("state", "dir"): ("/s", "/s"),
     ("control", "listen"): ("127.0.0.1:9000", "127.0.0.1:9000"),
     ("control", "public_url"): ("https://s.example", "https://s.example"),
+    ("control", "endpoint_listen"): ("127.0.0.1:8444", "127.0.0.1:8444"),
+    ("control", "endpoint_url"): ("https://s.example:8444/", "https://s.example:8444"),
     ("inspector", "listen"): ("[::1]:3128", "[::1]:3128"),
     ("inspector", "tls_listen"): ("", ""),
     ("inspector", "http_listen"): ("0.0.0.0:80", "0.0.0.0:80"),
+    ("inspector", "endpoint_listen"): ("127.0.0.1:3130", "127.0.0.1:3130"),
+    ("inspector", "endpoint_advertise"): ("a.example:1,[2001:db8::1]:2", ["a.example:1", "[2001:db8::1]:2"]),
     ("inspector", "advertise"): ("a.example:1,[2001:db8::1]:2", ["a.example:1", "[2001:db8::1]:2"]),
     ("inspector", "allowed"): ("10.0.0.0/8", ["10.0.0.0/8"]),
     ("inspector", "connect_ports"): ("443, 8443,", [443, 8443]),
@@ -84,6 +91,9 @@ FROM_ENVIRONMENT: dict[tuple[str, str], tuple[str, object]] = {
     ("dns", "workers"): ("256", 256),
     ("pac", "fail_open"): ("true", True),
     ("pac", "templates"): ("t", "t"),
+    ("endpoint", "inspector_unreachable"): ("open", "open"),
+    ("endpoint", "helper_dead"): ("open", "open"),
+    ("endpoint", "unknown_process"): ("block", "block"),
     ("log", "format"): ("json", "json"),
     ("log", "access"): ("off", "off"),
     ("run", "user"): ("nobody", "nobody"),
@@ -93,7 +103,9 @@ FROM_ENVIRONMENT: dict[tuple[str, str], tuple[str, object]] = {
 WRONG: dict[str, str] = {
     "[inspector]\ntrust = []\nlistn = 'x'\n": "F:3: there is no setting inspector.listn; did you mean 'listen'?",
     "\n[inspektor]\nlisten = 'x'\n": "F:2: there is no setting [inspektor]; did you mean 'inspector'?",
-    "[xyzzy]\n": ("F:1: there is no setting [xyzzy]; known: policy, state, control, inspector, dns, pac, log, run"),
+    "[xyzzy]\n": (
+        "F:1: there is no setting [xyzzy]; known: policy, state, control, inspector, dns, pac, endpoint, log, run"
+    ),
     "inspector.listn = 'x'\n": "F:1: there is no setting inspector.listn; did you mean 'listen'?",
     "dns = 3\n": "F:1: dns is a table: write [dns] and its settings below",
     "[dns]\nupstreams = 'udp://192.0.2.1'\n": "F:2: dns.upstreams: Input should be a valid list",
@@ -123,6 +135,20 @@ WRONG: dict[str, str] = {
         "control.listen is [::]:8080: say in control.public_url what clients are to call it, "
         'as "http://steering.example:8080"'
     ),
+    "[control]\nendpoint_listen = '0.0.0.0:8444'\n": (
+        "control.endpoint_listen is 0.0.0.0:8444: say in control.endpoint_url what helpers are to call it, "
+        'as "https://steering.example:8444"'
+    ),
+    "[inspector]\nendpoint_listen = '[::]:3130'\n": (
+        "inspector.endpoint_listen is [::]:3130: say in inspector.endpoint_advertise what helpers are to call it, "
+        'as ["proxy.example:3130"]'
+    ),
+    "[control]\nendpoint_url = 'http://s.example:8444'\n": (
+        "F:2: control.endpoint_url: 'http://s.example:8444' is no address for helpers: "
+        "write it as https://steering.example:8444"
+    ),
+    "[control]\nendpoint_url = 'https://s.example'\n": "F:2: control.endpoint_url: 'https://s.example' is no address",
+    "[endpoint]\nhelper_dead = 'maybe'\n": "F:2: endpoint.helper_dead: String should match pattern",
 }
 
 
@@ -144,6 +170,12 @@ def test_environment(section: str, key: str) -> None:
     text, expected = FROM_ENVIRONMENT[section, key]
     config = load_config(None, {f"STEERING_{section}_{key}".upper(): text}).config
     assert config.model_dump() == DEFAULTS | {section: DEFAULTS[section] | {key: expected}}
+
+
+def test_settings_of_a_helper_on_the_same_machine_are_passed_over() -> None:
+    assert load_config(None, {"STEERING_ENDPOINT_POLL_S": "5", "STEERING_ENDPOINT_LISTEN": "x"}).config == Config()
+    with pytest.raises(ConfigError, match="did you mean STEERING_ENDPOINT_HELPER_DEAD"):
+        load_config(None, {"STEERING_ENDPOINT_HELPER_DED": "open"})
 
 
 def test_every_setting_can_come_from_the_environment() -> None:

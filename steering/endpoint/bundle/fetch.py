@@ -1,0 +1,92 @@
+"""Fetching the files of the repository for TUF: over TLS with the device's certificate, bounded in time.
+
+How many bytes a file may have is for TUF to count; here no answer, however slow or well packed, goes past the end of
+the time or takes more memory than a piece.
+"""
+
+import http.client
+import ssl
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR
+from urllib.parse import urlsplit
+
+from tuf.api.exceptions import DownloadError, DownloadHTTPError
+from tuf.ngclient import FetcherInterface
+
+SILENCE_S = 15.0
+PIECE_BYTES = 262_144
+
+
+class ServiceFetcher(FetcherInterface):
+    """context: asked for each connection, so that a renewed certificate is shown from the next one on."""
+
+    def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
+        self._context = context
+        self._connection: http.client.HTTPSConnection | None = None
+
+    @contextmanager
+    def session(self, within_s: float) -> Iterator[None]:
+        """One connection for several files; ended, whatever is under way, after ``within_s``."""
+        timer = threading.Timer(within_s, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _cut(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with suppress(OSError):
+                connection.sock.shutdown(SHUT_RDWR)
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        parts = urlsplit(url)
+        if self._connection is None:
+            assert parts.hostname is not None, "the service's address was checked at enrolment"
+            self._connection = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=SILENCE_S, context=self._context()
+            )
+        try:
+            self._connection.request("GET", parts.path, headers={"Accept-Encoding": "gzip"})
+            response = self._connection.getresponse()
+            if response.status != 200:
+                response.read(PIECE_BYTES)
+                raise DownloadHTTPError(f"the service answers with {response.status}", response.status)
+        except (OSError, http.client.HTTPException) as exc:
+            raise DownloadError(f"the service cannot be reached: {exc or type(exc).__name__}") from exc
+        return _pieces(response)
+
+
+def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The body, unpacked.  Raises DownloadError for one that breaks off or does not unpack."""
+    zipped = response.getheader("Content-Encoding", "").lower() == "gzip"
+    try:
+        yield from _unzipped(_read(response)) if zipped else _read(response)
+    except (OSError, http.client.HTTPException, zlib.error) as exc:
+        raise DownloadError(f"the download broke off: {exc or type(exc).__name__}") from exc
+
+
+def _read(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while piece := response.read(PIECE_BYTES):  # unlike read1 it lets the connection be used again
+        yield piece
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+
+
+def _unzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    for piece in pieces:
+        while piece:
+            yield unzip.decompress(piece, PIECE_BYTES)
+            piece = unzip.unconsumed_tail
+    yield unzip.flush()
+    if not unzip.eof:
+        raise zlib.error("it ends too early")

@@ -1,0 +1,115 @@
+"""Asking the control service, with the device's certificate; it is believed by the device CA alone.
+
+What goes wrong is one of two: nobody was reached, which passes, or the service refused, which somebody must mend.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import aiohttp
+
+from steering.endpoint.errors import EndpointError
+
+TIMEOUT_S = 20.0
+EVENT_SILENCE_S = 50.0  # the service says something every 20 s
+MAX_ANSWER_BYTES = 1 << 20
+MAX_EVENT_LINE = 4096
+
+
+class ServiceUnreachable(EndpointError):
+    """Nobody answered, or somebody else did."""
+
+
+class ServiceRefused(EndpointError):
+    """The service answered no.  revoked: this device; unknown: it is not known there."""
+
+    def __init__(self, text: str, status: int, *, revoked: bool = False, unknown: bool = False) -> None:
+        super().__init__(text)
+        self.status = status
+        self.revoked = revoked
+        self.unknown = unknown
+
+
+class ServiceLink:
+    """url: "https://HOST:PORT".  Construct within an event loop; ``close`` at the end."""
+
+    def __init__(self, url: str, context: ssl.SSLContext) -> None:
+        self._url = url
+        self._context = context
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            headers={"User-Agent": "steering-endpoint"},
+            read_bufsize=MAX_EVENT_LINE,
+        )
+
+    def replace_context(self, context: ssl.SSLContext) -> None:
+        """Show a renewed certificate from the next connection on."""
+        self._context = context
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def get(self, path: str) -> bytes:
+        """Raises ServiceUnreachable, ServiceRefused."""
+        return await self._ask("GET", path, None)
+
+    async def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """Raises ServiceUnreachable, ServiceRefused."""
+        content = await self._ask("POST", path, body)
+        try:
+            answer = json.loads(content)
+        except ValueError as exc:
+            raise ServiceUnreachable(f"{self._url} gives no answer of a Steering service") from exc
+        if not isinstance(answer, dict):
+            raise ServiceUnreachable(f"{self._url} gives no answer of a Steering service")
+        return answer
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, object] | None) -> bytes:
+        try:
+            async with self._session.request(
+                method, self._url + path, json=body, ssl=self._context, allow_redirects=False
+            ) as response:
+                content = b""
+                async for chunk in response.content.iter_any():
+                    content += chunk
+                    if len(content) > MAX_ANSWER_BYTES:
+                        raise ServiceUnreachable(f"{self._url}{path}: an answer without end")
+                if response.status != 200:
+                    raise _refusal(response.status, content)
+                return content
+        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+            raise ServiceUnreachable(f"{self._url} cannot be reached: {_words(exc)}") from exc
+
+    async def events(self) -> AsyncGenerator[str, None]:
+        """The data of each event, until the connection ends.  Raises ServiceUnreachable, ServiceRefused."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=EVENT_SILENCE_S)
+        try:
+            async with self._session.get(
+                self._url + "/events", ssl=self._context, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    raise _refusal(response.status, await response.content.read(MAX_EVENT_LINE))
+                while line := await response.content.readline():
+                    name, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
+                    if name == "data":
+                        yield value.strip()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+            raise ServiceUnreachable(f"{self._url} cannot be reached: {_words(exc)}") from exc
+
+
+def _refusal(status: int, content: bytes) -> EndpointError:
+    try:
+        said = json.loads(content)
+        text = str(said["error"])
+    except (ValueError, KeyError, TypeError):
+        return ServiceUnreachable(f"the service answers with {status}, as none of ours does")
+    return ServiceRefused(text, status, revoked=bool(said.get("revoked")), unknown=bool(said.get("unknown")))
+
+
+def _words(exc: BaseException) -> str:
+    if isinstance(exc, asyncio.TimeoutError):
+        return f"no answer within {TIMEOUT_S:.0f} s"
+    return str(exc) or type(exc).__name__
