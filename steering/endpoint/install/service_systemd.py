@@ -121,6 +121,8 @@ def _for_all(machine: Machine, command: tuple[str, ...]) -> tuple[Step, ...]:
                     do=("chown", "-R", "-h", f"{SERVICE_USER}:{SERVICE_USER}", str(machine.state)),
                     # find fails where it has run false, for a file of somebody else's.
                     holds=("find", str(machine.state), "!", "-user", SERVICE_USER, "-exec", "false", "{}", "+"),
+                    # Else the next account that gets the number would own the device's key.
+                    undo=("chown", "-R", "-h", "root:root", str(machine.state)),
                 ),
                 Command(name=f"{SERVICE_USER} may run the helper", do=may_run, holds=may_run),
             ),
