@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from steering.cli import ca, catalog, categories, check, explain, init, pac, rules, serve, status
+from steering.cli import ca, catalog, categories, check, endpoint, endpoints, explain, init, pac, rules, serve, status
 
 ABOUT = "One rule set for TLS inspection bypasses, enforced alike by PAC, DNS, inspector and endpoint helper."
 
@@ -26,6 +26,9 @@ app.add_typer(ca.app, name="ca")
 app.add_typer(rules.app, name="rules")
 app.add_typer(categories.app, name="categories")
 app.add_typer(catalog.app, name="catalog")
+endpoint.app.command()(endpoints.token)
+app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(endpoints.app, name="endpoints")
 
 
 def _version(wanted: bool) -> None:

@@ -71,9 +71,10 @@ def _as_code(exc: SystemExit) -> int:
 def _is_ours(exc: Exception) -> bool:
     """Whether its text is meant for the user."""
     from steering.control.errors import ControlError
+    from steering.endpoint.errors import EndpointError
     from steering.policy.errors import PolicyError
 
-    return isinstance(exc, (ControlError, PolicyError))
+    return isinstance(exc, (ControlError, EndpointError, PolicyError))
 
 
 def _words(exc: OSError) -> str:

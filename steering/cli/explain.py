@@ -82,7 +82,7 @@ def explain(
     """Say why a host is bypassed, inspected or blocked, and what each enforcement point would do with it."""
     if live and (rules is not None or inspector):
         wrong_use("--live asks the service, which has its own rules and inspectors")
-    instant = _instant(at)
+    instant = instant_of(at)
     loaded = configuration(config, state)
     if live:
         question = {"target": target, "source": source, "user": user, "program": program, "instant": str(instant)}
@@ -93,7 +93,7 @@ def explain(
     if as_json:
         print_json(answer)
     else:
-        _print(answer)
+        print_answer(answer)
 
 
 def _live(loaded: Loaded, question: Mapping[str, str]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _pac_returns(loaded: Loaded, inspectors: Sequence[str] | None) -> PacReturn:
     return returns
 
 
-def _instant(text: str | None) -> float:
+def instant_of(text: str | None) -> float:
     if text is None:
         return time.time()
     try:
@@ -143,7 +143,8 @@ def _instant(text: str | None) -> float:
     return moment.timestamp()
 
 
-def _print(answer: Mapping[str, Any]) -> None:
+def print_answer(answer: Mapping[str, Any]) -> None:
+    """For people: what is decided, why, and what each point does."""
     console = new_console()
     action, points = answer["action"], answer["points"]
     console.print(Text.assemble((_named(answer["host"]), "bold"), ": ", (action, COLOUR.get(action, ""))))

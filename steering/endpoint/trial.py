@@ -20,27 +20,30 @@ SelfTest = Callable[[Identifier], Awaitable[Sequence[Tested]]]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """passed: what the identifier says may be believed.  results: kind of address -> method, or why it failed."""
+    """The results of a self-test, one for each kind of address."""
 
-    passed: bool
-    results: dict[str, str]
+    tested: tuple[Tested, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether what the identifier says may be believed."""
+        return bool(self.tested) and not any(result.why for result in self.tested)
 
     @property
     def words(self) -> str:
-        if not self.results:
+        if not self.tested:
             return "failed: this computer has no loopback address to test it with"
-        told = "; ".join(f"{kind}: {result}" for kind, result in self.results.items())
+        told = "; ".join(f"{result.kind}: {result.why or _method(result)}" for result in self.tested)
         return f"{'passed' if self.passed else 'failed'}: {told}"
 
 
 async def tried(identifier: Identifier, test: SelfTest = run_self_test) -> Trial:
     """The best of a few attempts."""
     for _ in range(ATTEMPTS):
-        tested = await test(identifier)
-        passed = bool(tested) and not any(result.why for result in tested)
-        if passed:
+        trial = Trial(tuple(await test(identifier)))
+        if trial.passed:
             break
-    return Trial(passed, {result.kind: result.why or _method(result) for result in tested})
+    return trial
 
 
 def _method(result: Tested) -> str:
@@ -51,7 +54,7 @@ class TriedIdentifier:
     """An ``Identifier`` around another one.  Nothing is believed before ``try_now`` has passed."""
 
     def __init__(self, inner: Identifier, system: System, test: SelfTest = run_self_test) -> None:
-        self.trial = Trial(False, {})
+        self.trial = Trial()
         self.notes = inner.notes
         self._inner = inner
         self._test = test

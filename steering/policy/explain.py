@@ -18,11 +18,12 @@ PacReturn = Callable[[Host, Effect], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """The facts that the question holds; None: not given, so not known."""
+    """The facts that the question holds; None: not given, so not known.  groups: that a device's certificate claims."""
 
     source: str | None = None
     user: str | None = None
     program: str | None = None
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,7 @@ def _flow(host: Host, given: Given) -> Flow:
         host=host,
         source=UNSEEN if given.source is None else _address(given.source),
         user=UNSEEN if given.user is None else given.user.strip(),
+        groups=given.groups,
         program=UNSEEN if given.program is None else program_named(given.program),
     )
 
@@ -150,6 +152,7 @@ def _seen(flow: Flow, stage: Stage) -> Flow:
     return Flow(
         host=flow.host,
         source=flow.source if Fact.SOURCE in visible else UNSEEN,
+        groups=flow.groups if stage is Stage.ENDPOINT_IDENTIFIED else frozenset(),
         user=flow.user if Fact.USER in visible else UNSEEN,
         program=flow.program if Fact.PROGRAM in visible else UNSEEN,
     )

@@ -51,7 +51,8 @@ POLICY = compile_policy(
 
 
 def answer(target: str, **facts: str) -> dict[str, object]:
-    found = explain(POLICY, target, Given(**facts), at=NOW).as_json()
+    given_facts = Given(source=facts.get("source"), user=facts.get("user"), program=facts.get("program"))
+    found = explain(POLICY, target, given_facts, at=NOW).as_json()
     assert json.loads(json.dumps(found)) == found
     return found
 
@@ -279,3 +280,9 @@ def test_no_program(text: str) -> None:
 def test_no_source(source: str) -> None:
     with pytest.raises(PolicyError, match="is no IP address"):
         answer("zoom.us", source=source)
+
+
+def test_a_group_that_a_device_claims_counts_at_the_endpoint_alone() -> None:
+    found = explain(POLICY, "crm.example", Given(groups=frozenset({"sales"})), at=NOW).as_json()
+    assert found["action"] == "bypass" and found["rule"] == "sales"
+    assert found["points"] == points("PROXY", "inspector", "open", "direct")

@@ -21,7 +21,8 @@ ADDRESS = "192.31.196.10"
 NOBODY = "192.31.196.11"  # an address of this machine where nothing listens
 INSIDE = "10.0.0.5"  # in nobody's reach
 GATEWAY = "192.31.196.1"  # where the transparent inspector is
-ADDRESSES = tuple(f"{address}/32" for address in (ADDRESS, NOBODY, GATEWAY))
+ADDRESS6 = "2001:4:112::10"  # of the same machine; one name has no other
+ADDRESSES = (*(f"{address}/32" for address in (ADDRESS, NOBODY, GATEWAY)), f"{ADDRESS6}/128")
 
 # What each name's certificate is.  A name that is not here has a good one.
 EXPIRED, WRONG_NAME, STRANGER = "expired.example", "wrong-name.example", "stranger.example"
@@ -37,6 +38,7 @@ RECORDS: Records = {
             EXPIRED, WRONG_NAME, STRANGER,
         )
     },
+    ("six.example.", "AAAA"): [ADDRESS6],
     ("inspected.example.", "MX"): ["10 mail.inspected.example."],
     ("inspected.example.", "HTTPS"): ['1 . alpn="h3,h2" ipv4hint=192.31.196.10'],
     ("app.pin.example.", "HTTPS"): ['1 . alpn="http/1.1"'],
@@ -129,8 +131,8 @@ async def running_internet() -> AsyncIterator[tuple[Origin, UpstreamServer]]:
 
     async with UpstreamServer(dict(RECORDS)) as upstream:
         servers = [
-            await asyncio.start_server(accepted, ADDRESS, 443, ssl=_by_sni()),
-            await asyncio.start_server(accepted, ADDRESS, 80),
+            *[await asyncio.start_server(accepted, address, 443, ssl=_by_sni()) for address in (ADDRESS, ADDRESS6)],
+            *[await asyncio.start_server(accepted, address, 80) for address in (ADDRESS, ADDRESS6)],
         ]
         try:
             yield origin, upstream

@@ -73,6 +73,15 @@ class Namespace:
         for address in self._addresses:
             _do("ip", "address", "add", address, "dev", "lo")
 
+    @property
+    def network(self) -> Path:
+        """The network namespace, for ``ip link set ... netns``."""
+
+        async def thread() -> int:
+            return threading.get_native_id()
+
+        return Path(f"/proc/{os.getpid()}/task/{self.run(thread())}/ns/net")
+
     def run(self, work: Awaitable[T], within_s: float = 60) -> T:
         """Run ``work`` inside and wait for its result."""
 

@@ -125,24 +125,34 @@ class World:
 
 
 @contextmanager
-def running_world(folder: Path, rules: Sequence[Mapping[str, object]] = RULES) -> Iterator[World]:
-    """Everything, started; ended with the block."""
+def running_world(
+    folder: Path,
+    rules: Sequence[Mapping[str, object]] | bytes = RULES,
+    settings: Settings | None = None,
+    addresses: Sequence[str] = (),
+) -> Iterator[World]:
+    """Everything, started; ended with the block.  settings, addresses: more of them."""
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
     (folder / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
     files = {Path("/etc") / name: folder / name for name in ("resolv.conf", "nsswitch.conf")}
-    with Namespace(ADDRESSES, files) as space, space.holding(_whole(space, folder, rules)) as world:
+    with (
+        Namespace((*ADDRESSES, *addresses), files) as space,
+        space.holding(_whole(space, folder, rules, settings or {})) as world,
+    ):
         yield world
 
 
 @asynccontextmanager
-async def _whole(space: Namespace, folder: Path, rules: Sequence[Mapping[str, object]]) -> AsyncIterator[World]:
+async def _whole(
+    space: Namespace, folder: Path, rules: Sequence[Mapping[str, object]] | bytes, settings: Settings
+) -> AsyncIterator[World]:
     async with running_internet() as (origin, upstream):
         server = f"udp://127.0.0.1:{upstream.port}"
         local: Settings = {
             "dns": {"upstreams": [server], "zones": {"corp.example": [server]}},
             "inspector": {"trust": [str(origin_ca().file)]},
         }
-        service = service_in(folder, rules, over(SETTINGS, local))
+        service = service_in(folder, rules, over(over(SETTINGS, local), settings))
         try:
             await asyncio.to_thread(service.start)
             both_cas = folder / "both.pem"
