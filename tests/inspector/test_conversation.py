@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from steering.policy import Effect, Host, parse_host
+from steering.policy import Effect, Host, Program, parse_host
+from steering.policy.facts import Fact, System
 from steering_inspector.conversation import (
+    Attested,
     Hello,
     NoHello,
     Open,
@@ -24,7 +26,7 @@ from steering_inspector.conversation import (
     still_tunnelled,
 )
 from steering_inspector.fields import HeadError
-from steering_inspector.request import parse_authority
+from steering_inspector.request import Authority, parse_authority
 from steering_inspector.settings import InspectorSettings
 from tests.inspector.clients import policy_of
 
@@ -269,3 +271,38 @@ def test_a_tunnel_stays_while_all_its_names_are_bypassed() -> None:
     assert not still_tunnelled(hosts("pinned.example", "a.example"), False, view())
     assert still_tunnelled(hosts("a.example"), True, view())
     assert not still_tunnelled(hosts("banned.example"), True, view())
+
+
+# Facts that only an attestation shows
+
+SLACK = Program(system=System.LINUX, names=("slack",))
+SHOWN = [
+    {"name": "app", "domains": ["app.example"], "programs": ["slack"]},
+    {"name": "hers", "domains": ["hers.example"], "source": ["user:alice"]},
+    {"name": "theirs", "domains": ["theirs.example"], "source": ["group:sales"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "seen", "expected", "pending"),
+    [
+        ("app.example", None, Effect.OPEN, {Fact.PROGRAM}),
+        ("app.example", {}, Effect.OPEN, {Fact.PROGRAM}),
+        ("app.example", {"program": SLACK}, Effect.TUNNEL, set()),
+        ("app.example", {"program": replace(SLACK, names=("curl",))}, Effect.OPEN, set()),
+        ("hers.example", None, Effect.OPEN, {Fact.USER}),
+        ("hers.example", {"program": SLACK}, Effect.OPEN, {Fact.USER}),
+        ("hers.example", {"user": "Alice"}, Effect.TUNNEL, set()),
+        ("hers.example", {"user": "bob"}, Effect.OPEN, set()),
+        ("theirs.example", None, Effect.OPEN, set()),
+        ("theirs.example", {"groups": frozenset({"sales"})}, Effect.TUNNEL, set()),
+        ("theirs.example", {"groups": frozenset({"staff"})}, Effect.OPEN, set()),
+    ],
+)
+def test_what_was_attested_is_seen_and_nothing_else_is(
+    host: str, seen: dict[str, Any] | None, expected: Effect, pending: set[Fact]
+) -> None:
+    policy = policy_of(SHOWN, groups={"sales": {"networks": ["203.0.113.0/24"]}})
+    attested = None if seen is None else Attested(authority=Authority(parse_host(host), 443), **seen)
+    named = replace(view(), policy=policy, attested=attested).decide(parse_host(host))
+    assert (named.effect, set(named.decision.pending)) == (expected, pending)

@@ -35,6 +35,12 @@ def test_chunks_extensions_and_trailers() -> None:
     assert render_last_chunk(body.trailers) == b"0\r\nX-A: 1\r\n\r\n"
 
 
+def test_trailers_that_are_ours_stay_here() -> None:
+    body = ChunkedBody()
+    body.feed(b"0\r\nSteering-Nonce: 1\r\nsteering_nonce: 1\r\nSteering: 2\r\n\r\n")
+    assert body.trailers == [(b"Steering", b"2")]
+
+
 @pytest.mark.parametrize(
     "data",
     [
