@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 FLOWS ?= 1000000
+CONNECTIONS ?= 100000
 
 # Recipes name the newest suitable interpreter, whatever `python3` happens to be.
 PYTHON ?= $(shell tools/find-python.sh)
@@ -17,10 +18,10 @@ PYTHON ?= $(shell tools/find-python.sh)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint docs bench agreement clean
+.PHONY: help run test lint docs bench agreement endpoint-soak clean
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
 
 run: $(VENV)/installed  ## start everything on loopback ports; state in ./var (ARGS="--only dns" passes options on)
 	@exec $(BIN)/steering serve --init $(ARGS)
@@ -44,6 +45,10 @@ bench: $(VENV)/tools .deps/ready  ## measure against the peers, side by side (AR
 agreement: $(VENV)/tools .deps/ready  ## a million random flows through every enforcement point (FLOWS=..., SEED=...)
 	@STEERING_AGREEMENT_FLOWS=$(FLOWS) $(if $(SEED),STEERING_AGREEMENT_SEED=$(SEED)) \
 	  exec $(BIN)/python -m pytest -q -s tests/agreement $(ARGS)
+
+endpoint-soak: $(VENV)/tools .deps/ready  ## a hundred thousand connections of many programs, each identified (CONNECTIONS=..., SEED=...)
+	@STEERING_SOAK_CONNECTIONS=$(CONNECTIONS) $(if $(SEED),STEERING_SOAK_SEED=$(SEED)) \
+	  exec $(BIN)/python -m pytest -q -s tests/endpoint/identify/test_mixed.py $(ARGS)
 
 clean:  ## remove the virtual environment and what the tests fetched; never the state in ./var
 	rm -rf $(VENV) .deps .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

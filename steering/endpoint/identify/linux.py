@@ -15,7 +15,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 DEADLINE_S = 0.1
 RECENT_TRIED = 4  # 40 us for the right one, some 60 us for each wrong one before it
-INLINE_DESCRIPTORS = 512  # looking through more of them is for a thread
+INLINE_DESCRIPTORS = 256  # some 3 us each; looking through more of them is for a thread
 LEADS = 1024
 # A connection waits for its accept in the kernel's queue.  Without the socket map nobody says how long; a process
 # that changed within this time before the accept may have connected as another program.
@@ -78,6 +78,7 @@ class LinuxIdentifier:
         self._recent = RecentProcesses()
         self._attributes = LinuxAttributes()
         self._users = Users()
+        self._asking: dict[int, Future[str | None]] = {}
         self._holders = HolderSearch(_cgroup_mount())
         self._leads: OrderedDict[Ends, _Lead] = OrderedDict()
         self._searching = ThreadPoolExecutor(max_workers=2, thread_name_prefix="identify")
@@ -100,8 +101,8 @@ class LinuxIdentifier:
         if sock is None:
             return _Lead(None, accepted_ns, answer=_unknown(GONE, began_ns))
         connected = self._map.find(sock.cookie) if self._map is not None else None
-        answer = self._by_map(sock, connected, began_ns) if connected is not None else None
-        return _Lead(sock, accepted_ns, connected, answer or self._by_recent(sock, began_ns))
+        found = self._by_recent(sock, began_ns) if connected is None else self._by_map(sock, connected, began_ns)
+        return _Lead(sock, accepted_ns, connected, found)
 
     def _by_map(self, sock: Socket, connected: Connected, began_ns: int) -> Identity | None:
         """The process that connected, as the kernel told; None where more must be looked at."""
@@ -188,7 +189,7 @@ class LinuxIdentifier:
                 attributes = self._attributes.known(file, executable.path)
                 digest = self._attributes.known_sha256(file) if "sha256" in self.wants else None
         if self._users.is_asked_for(sock.uid):
-            self._looking.submit(self._users.look_up, sock.uid)
+            self._ask_for(sock.uid)
         return Identity(
             system=System.LINUX,
             pid=process.pid,
@@ -203,6 +204,13 @@ class LinuxIdentifier:
             took_us=(time.perf_counter_ns() - began_ns) / 1000,
             unknown=unknown or ("" if executable.name else NAMELESS),
         )
+
+    def _ask_for(self, uid: int) -> Future[str | None]:
+        """The name of an account that is not known: once at a time, however many wait for it."""
+        asking = self._asking.get(uid)
+        if asking is None or asking.done():
+            asking = self._asking[uid] = self._looking.submit(self._users.look_up, uid)
+        return asking
 
     # The whole ladder
 
@@ -246,6 +254,8 @@ class LinuxIdentifier:
         known, executable = self._alive(holders.pids[0])
         if known is None or executable is None:
             return _unknown(NOT_FOUND, began_ns)
+        if lead.connected is not None and path_of(lead.connected.pid) not in (None, executable.path):
+            return self._answer(sock, known.process, executable, holders.method, began_ns, SHARED)
         held = self._by_descriptor(sock, known, executable, now_ns, holders.method, began_ns, holders.closing)
         return held or self._answer(sock, known.process, executable, holders.method, began_ns, MAY_HAVE_CHANGED)
 
@@ -299,7 +309,8 @@ class LinuxIdentifier:
     async def _completed(self, found: Identity, uid: int) -> Identity:
         """With what else rules ask for; what takes too long is there the next time."""
         if self._users.is_asked_for(uid):
-            await _in_thread(self._looking, self._users.look_up, uid)
+            await _waited(asyncio.wrap_future(self._ask_for(uid)))
+        if found.user is None:
             found = replace(found, user=self._users.known(uid))
         if self.wants and found.root_owned is None and found.path is not None:
             look = partial(self._attributes.look, path=found.path)
@@ -355,7 +366,10 @@ async def _rests(process: Process) -> bool:
 
 async def _in_thread(pool: ThreadPoolExecutor, work: Callable[..., T], *given: object) -> T | None:
     """None where it takes longer than anybody waits for it (it is not stopped), or fails."""
-    working = asyncio.get_running_loop().run_in_executor(pool, work, *given)
+    return await _waited(asyncio.get_running_loop().run_in_executor(pool, work, *given))
+
+
+async def _waited(working: asyncio.Future[T]) -> T | None:
     try:
         async with asyncio.timeout(DEADLINE_S):
             return await asyncio.shield(working)

@@ -28,9 +28,9 @@ class Users:
         """Blocking."""
         if not self.is_asked_for(uid):
             return self.known(uid)
-        self._missed[uid] = self._clock()
         try:
             self._names[uid] = pwd.getpwuid(uid).pw_name
         except KeyError:
+            self._missed[uid] = self._clock()
             return None
         return self._names[uid]

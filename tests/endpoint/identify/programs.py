@@ -115,6 +115,9 @@ class Listener:
         for listener in (self._v4, self._v6):
             listener.settimeout(20)
 
+    def each(self) -> list[tuple[socket.socket, str]]:
+        return [(self._v4, "127.0.0.1"), (self._v6, "::1")]
+
     def accept(self, kind: str = "IPv4") -> Accepted:
         sock, peer = (self._v6 if kind == "IPv6" else self._v4).accept()
         here = ip_address("::1" if kind == "IPv6" else "127.0.0.1")
