@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from steering.endpoint.errors import EndpointError
 
@@ -17,6 +18,7 @@ TIMEOUT_S = 20.0
 EVENT_SILENCE_S = 50.0  # the service says something every 20 s
 MAX_ANSWER_BYTES = 1 << 20
 MAX_EVENT_LINE = 4096
+_FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError)
 
 
 class ServiceUnreachable(EndpointError):
@@ -37,7 +39,7 @@ class ServiceLink:
     """url: "https://HOST:PORT".  Construct within an event loop; ``close`` at the end."""
 
     def __init__(self, url: str, context: ssl.SSLContext) -> None:
-        self._url = url
+        self.url = url
         self._context = context
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
@@ -62,33 +64,33 @@ class ServiceLink:
         try:
             answer = json.loads(content)
         except ValueError as exc:
-            raise ServiceUnreachable(f"{self._url} gives no answer of a Steering service") from exc
+            raise ServiceUnreachable(f"{self.url} gives no answer of a Steering service") from exc
         if not isinstance(answer, dict):
-            raise ServiceUnreachable(f"{self._url} gives no answer of a Steering service")
+            raise ServiceUnreachable(f"{self.url} gives no answer of a Steering service")
         return answer
 
     async def _ask(self, method: str, path: str, body: Mapping[str, object] | None) -> bytes:
         try:
             async with self._session.request(
-                method, self._url + path, json=body, ssl=self._context, allow_redirects=False
+                method, self.url + path, json=body, ssl=self._context, allow_redirects=False
             ) as response:
                 content = b""
                 async for chunk in response.content.iter_any():
                     content += chunk
                     if len(content) > MAX_ANSWER_BYTES:
-                        raise ServiceUnreachable(f"{self._url}{path}: an answer without end")
+                        raise ServiceUnreachable(f"{self.url}{path}: an answer without end")
                 if response.status != 200:
                     raise _refusal(response.status, content)
                 return content
-        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-            raise ServiceUnreachable(f"{self._url} cannot be reached: {_words(exc)}") from exc
+        except _FAILURES as exc:
+            raise ServiceUnreachable(f"{self.url} cannot be reached: {_words(exc)}") from exc
 
     async def events(self) -> AsyncGenerator[str, None]:
         """The data of each event, until the connection ends.  Raises ServiceUnreachable, ServiceRefused."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=EVENT_SILENCE_S)
         try:
             async with self._session.get(
-                self._url + "/events", ssl=self._context, timeout=timeout, allow_redirects=False
+                self.url + "/events", ssl=self._context, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status != 200:
                     raise _refusal(response.status, await response.content.read(MAX_EVENT_LINE))
@@ -96,8 +98,8 @@ class ServiceLink:
                     name, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
                     if name == "data":
                         yield value.strip()
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            raise ServiceUnreachable(f"{self._url} cannot be reached: {_words(exc)}") from exc
+        except _FAILURES as exc:
+            raise ServiceUnreachable(f"{self.url} cannot be reached: {_words(exc)}") from exc
 
 
 def _refusal(status: int, content: bytes) -> EndpointError:

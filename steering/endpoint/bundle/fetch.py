@@ -60,6 +60,8 @@ class ServiceFetcher(FetcherInterface):
             if response.status != 200:
                 response.read(PIECE_BYTES)
                 raise DownloadHTTPError(f"the service answers with {response.status}", response.status)
+            if response.length is None and not response.chunked:
+                raise DownloadError("the service's answer does not say where it ends")
         except (OSError, http.client.HTTPException) as exc:
             raise DownloadError(f"the service cannot be reached: {exc or type(exc).__name__}") from exc
         return _pieces(response)

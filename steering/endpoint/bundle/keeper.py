@@ -71,6 +71,10 @@ class BundleKeeper:
                 self.unreachable = ""
                 self._blame(str(exc))
                 return False
+            except Exception as exc:  # a fault of ours: as harmless as one of the service, and as loud
+                log.exception("the policy bundle could not be taken")
+                self._blame(f"internal error: {exc!r}")
+                return False
             self.unreachable = ""
             self._fresh_until = await asyncio.to_thread(self._client.fresh_until)
             if found is None:
