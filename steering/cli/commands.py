@@ -29,6 +29,7 @@ app.add_typer(catalog.app, name="catalog")
 endpoint.app.command()(endpoints.token)
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(endpoints.app, name="endpoints")
+app.add_typer(endpoints.app, name="endpoints")
 
 
 def _version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steering.cli import endpoint_install, endpoint_look
+from steering.cli import endpoint_install, endpoint_look, endpoints
 from steering.cli.endpoint_folder import StateOption, endpoint_folder, endpoint_settings
 from steering.cli.running import JsonOption
 from steering.cli.terminal import complain, print_json, wrong_use
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from steering.endpoint.run import Serving
 
 app = typer.Typer(no_args_is_help=True, help="The helper on a laptop: knows the program behind each connection.")
+app.command()(endpoints.token)
 app.command()(endpoint_look.identify)
 app.command()(endpoint_look.explain)
 app.command()(endpoint_look.doctor)

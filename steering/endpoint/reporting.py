@@ -44,7 +44,7 @@ class Reporting:
             "revision": self.keeper.revision,
             "error": "; ".join(filter(None, problems)),
             "self_test": self.identifier.trial.words,
-            "drift": dict(self.drift or {}),
+            "drift": {what: state for what, state in (self.drift or {}).items() if state != "off"},
             "counters": dict(counters),
             "version": own_version(),
             "system": f"{platform.system()} {platform.release()}",

@@ -1,14 +1,15 @@
 """A laptop on the road: a network of its own, joined to that of the service by one cable, with a real helper on it.
 
-Its resolver gives real answers (it is steered by nobody), so what goes direct, and what through the inspector, is the
-helper's doing alone.  The helper runs as a user of its own with the four capabilities of its unit; programs run as
-whoever starts them.
+It knows the internet's names by a hosts file, and nobody steers it: what goes direct, and what through the inspector,
+is the helper's doing alone.  The helper runs as a user of its own with the four capabilities of its unit; programs run
+as whoever starts them.
 """
 
 import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 from tests.kit import wait_until
 from tests.service import STEERING, Settings, environment, over
-from tests.wire.internet import ADDRESS6
+from tests.wire.internet import ADDRESS6, RECORDS
 from tests.wire.namespace import Ended, Namespace
 from tests.wire.world import AccessLines, World, running_world
 
@@ -38,7 +39,6 @@ SETTINGS: Settings = {
         "allow_destinations": [f"{ADDRESS6}/128"],  # of IPv6, nothing that is nobody's counts as public
         "workers": 1,
     },
-    "dns": {"listen": "0.0.0.0:53", "steered": [], "allowed": ["127.0.0.0/8", "10.77.0.0/24"]},
 }
 
 
@@ -112,6 +112,20 @@ class Helper:
         if process.returncode is None:
             process.send_signal(number)
         return self.space.run(process.wait(), 30)
+
+    def wait(self, within_s: float) -> bool:
+        """Whether it ends by itself within that time."""
+        process = self._process
+        assert process is not None
+
+        async def ended() -> bool:
+            try:
+                await asyncio.wait_for(process.wait(), within_s)
+            except TimeoutError:
+                return False
+            return True
+
+        return self.space.run(ended())
 
     def restart(self, number: Signals = SIGTERM) -> None:
         self.end(number)
@@ -208,6 +222,39 @@ class Laptop:
         assert ended.code == 0, ended.err
         return Fetched(**json.loads(ended.out))
 
+    @contextmanager
+    def running(self, program: str, script: str) -> "Iterator[subprocess.Popen[str]]":
+        """A Python script under a program's name; its output is to be read line by line.  Killed at the end."""
+        line = [str(self.program(program)), "-c", script]
+        made = {"PYTHONHOME": sys.base_prefix, "PATH": os.environ["PATH"]}
+
+        def begin() -> "subprocess.Popen[str]":
+            return subprocess.Popen(line, env=made, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+        with self.space.call(begin) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
+    def modes(self, **modes: str) -> Iterator[None]:
+        """With other modes in force, at the service and at the helper."""
+        before = self.world.service.settings
+        self._use(over(before, {"endpoint": modes}))
+        try:
+            yield
+        finally:
+            self._use(before)
+
+    def _use(self, settings: Settings) -> None:
+        service = self.world.service
+        known = len(self.helper.events("policy in force"))
+        self.world.space.call(service.stop)
+        service.settings = settings
+        self.world.space.call(service.start)
+        wait_until(lambda: len(self.helper.events("policy in force")) > known, 30, "the new modes at the helper")
+
     def enforce(self, rules: Sequence[Mapping[str, object]] | bytes) -> None:
         """Change the rules at the service, and return when the helper enforces them."""
         answer = self.world.service.enforce(rules)
@@ -255,8 +302,8 @@ def running_laptop(
 
 def _files(folder: Path) -> Mapping[Path, Path]:
     contents = {
-        "resolv.conf": f"nameserver {THERE}\noptions timeout:2 attempts:2\n",
-        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+        "hosts": "".join(f"{values[0]} {name[:-1]}\n" for (name, kind), values in RECORDS.items() if kind[0] == "A"),
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     }
     for name, text in contents.items():
         (folder / name).write_text(text)

@@ -10,7 +10,7 @@ import ctypes
 import os
 import subprocess
 import threading
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
@@ -90,6 +90,10 @@ class Namespace:
                 return await work
 
         return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+
+    def call(self, function: Callable[[], T], within_s: float = 90) -> T:
+        """``function()`` in a thread that is inside."""
+        return self.run(asyncio.to_thread(function), within_s)
 
     @contextmanager
     def holding(self, manager: AbstractAsyncContextManager[T], within_s: float = 90) -> Iterator[T]:
