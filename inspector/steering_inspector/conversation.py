@@ -20,14 +20,10 @@ from enum import Enum
 from steering.policy import UNSEEN, Decision, Effect, Flow, Host, Point, Policy, Program, Unseen, effect, parse_host
 from steering.policy.errors import HostError
 from steering.policy.hosts import Address
+from steering.policy.reserved import opened_up
 from steering_inspector.fields import HeadError
 from steering_inspector.request import Authority
 from steering_inspector.settings import InspectorSettings
-
-# Reserved entries that ``allow_destinations`` opens, each within those networks only (the destination guard sees
-# to that after resolution).  The service's own names, reverse zones and canaries stay refused.
-OPENABLE = frozenset(("loopback", "internal", "single-label", "local-names"))
-
 
 # RFC 7301 6, the IANA registry.  A client of http/1.0 alone takes an answer without ALPN.
 HTTP1 = frozenset(("http/1.1", "http/1.0"))
@@ -146,7 +142,7 @@ class View:
     def decide(self, host: Host) -> Named:
         decision = self.policy.decide(self._flow(host), self.at)
         taken = effect(Point.INSPECTOR, decision) or Effect.REFUSE
-        if taken is Effect.REFUSE and self._opened_up(host, decision):
+        if taken is Effect.REFUSE and opened_up(decision.reserved, host, self.settings.allow_destinations):
             return Named(host=host, decision=decision, effect=Effect.OPEN, guarded=True)
         return Named(host=host, decision=decision, effect=taken)
 
@@ -155,15 +151,6 @@ class View:
         if seen is None:
             return Flow(host=host, source=self.client)
         return Flow(host=host, source=self.client, user=seen.user, groups=seen.groups, program=seen.program)
-
-    def _opened_up(self, host: Host, decision: Decision) -> bool:
-        networks = self.settings.allow_destinations
-        if decision.reserved is None or decision.reserved.key not in OPENABLE:
-            return False
-        if host.address is None:
-            return bool(networks)
-        bare = getattr(host.address, "ipv4_mapped", None) or host.address
-        return any(bare in network for network in networks)
 
 
 NO_CA = Refuse(

@@ -16,6 +16,7 @@ from steering.cli.terminal import console as new_console
 from steering.cli.terminal import print_json, wrong_use
 from steering.control.config import Loaded
 from steering.control.errors import ControlError
+from steering.control.policystore import opened_networks
 from steering.pac.chains import Chains, plan_chains
 from steering.pac.errors import PacError
 from steering.policy.errors import PolicyError
@@ -109,7 +110,8 @@ def _offline(
     pac = _pac_returns(loaded, inspectors)
     policy = policy_of(loaded, rules)
     try:
-        return explain_policy(policy, target, given, at=at, pac_returns=pac).as_json()
+        allow = opened_networks(loaded.config)
+        return explain_policy(policy, target, given, at=at, pac_returns=pac, allow_destinations=allow).as_json()
     except PolicyError as exc:
         wrong_use(printable(str(exc), 500))
 

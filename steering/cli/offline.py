@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from steering.cli.rules_file import load_rules_file
 from steering.control.config import Config, Loaded
 from steering.control.policystore import reserved_settings
 from steering.pac.publish import PacSettings
-from steering.policy import Policy, PolicyError, ReservedSettings, compile_policy, parse_host
+from steering.policy import Policy, ReservedSettings, compile_policy
 
 
 def policy_of(loaded: Loaded, rules: Path) -> Policy:
@@ -18,7 +17,7 @@ def policy_of(loaded: Loaded, rules: Path) -> Policy:
 
 
 def reserved_of(config: Config) -> ReservedSettings:
-    return reserved_settings(config, tuple(_own_names(config)))
+    return reserved_settings(config)
 
 
 def pac_settings(loaded: Loaded, inspectors: Sequence[str] | None = None) -> PacSettings:
@@ -29,18 +28,3 @@ def pac_settings(loaded: Loaded, inspectors: Sequence[str] | None = None) -> Pac
         fail_open=config.pac.fail_open,
         templates=loaded.path(config.pac.templates) if config.pac.templates else None,
     )
-
-
-def _own_names(config: Config) -> list[str]:
-    """The names by which clients know the service, as the service itself finds them."""
-    hosts = [urlsplit(config.control.public_url).hostname or ""]
-    hosts += [text.rpartition(":")[0] for text in config.inspector.advertise]
-    names = []
-    for text in hosts:
-        try:
-            host = parse_host(text)
-        except PolicyError:
-            continue
-        if host.is_name:
-            names.append(host.text)
-    return list(dict.fromkeys(names))

@@ -4,8 +4,10 @@ Nothing is put in force here; whoever calls gets the whole ``Enforced`` or an er
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from steering.control.config import Config
 from steering.control.errors import PolicyUnusable
@@ -16,7 +18,7 @@ from steering.policy.document import as_line, read_document
 from steering.policy.findings import Finding, Severity
 from steering.policy.hosts import normalise_name
 from steering.policy.json_text import MAX_BYTES
-from steering.policy.rules import CategoryTable, parse_network
+from steering.policy.rules import CategoryTable, Network, parse_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +30,31 @@ class Enforced:
     source: bytes
 
 
-def reserved_settings(config: Config, own_names: tuple[str, ...]) -> ReservedSettings:
+def opened_networks(config: Config) -> tuple[Network, ...]:
+    """The destinations that the inspector's guard lets through although they lie inside."""
+    return tuple(map(parse_network, config.inspector.allow_destinations))
+
+
+def own_names(config: Config) -> tuple[str, ...]:
+    """The names by which clients know the service; they are reached directly, never through the inspector."""
+    hosts = [urlsplit(url).hostname or "" for url in (config.control.public_url, config.control.endpoint_url)]
+    inspectors = (*config.inspector.advertise, *config.inspector.endpoint_advertise)
+    hosts += [text.rpartition(":")[0] for text in inspectors]
+    names: dict[str, None] = {}
+    for text in hosts:
+        with suppress(PolicyError):
+            host = parse_host(text)
+            if host.is_name:
+                names[host.text] = None
+    return tuple(names)
+
+
+def reserved_settings(config: Config) -> ReservedSettings:
     zones = dict.fromkeys((*config.policy.internal_zones, *config.dns.zones))
     return ReservedSettings(
         internal_zones=tuple(map(normalise_name, zones)),
         internal_networks=tuple(map(parse_network, config.policy.internal_networks)),
-        own_names=own_names,
+        own_names=own_names(config),
     )
 
 

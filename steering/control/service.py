@@ -17,7 +17,7 @@ from steering.catalog import load_categories
 from steering.control.admin import Offers, make_admin, serve_admin
 from steering.control.binding import Only, bind, reachable, resolving_at, wanted
 from steering.control.cafiles import files_of, load_ca, passphrase, warnings_of
-from steering.control.config import Config, Loaded
+from steering.control.config import Loaded
 from steering.control.endpoint_admin import endpoint_routes
 from steering.control.endpoints import Endpoints, ToWorkers, endpoint_plan
 from steering.control.errors import ConfigError, ControlError
@@ -26,7 +26,7 @@ from steering.control.machine import own_addresses
 from steering.control.metrics import metrics_of
 from steering.control.page import render_page
 from steering.control.points import check_trust, dns_settings, inspector_settings
-from steering.control.policystore import Enforced, enforceable, reserved_settings
+from steering.control.policystore import Enforced, enforceable, opened_networks, own_names, reserved_settings
 from steering.control.privileges import drop
 from steering.control.reloading import Reloading
 from steering.control.state import State, open_state
@@ -36,9 +36,8 @@ from steering.control.tokens import Tokens
 from steering.control.web import Served, make_app
 from steering.control.worker import ORPHAN_DRAIN_S, Setup
 from steering.pac.publish import PacSettings
-from steering.policy import Host, PolicyError, ReservedSettings, parse_host
+from steering.policy import Host, ReservedSettings
 from steering.policy.explain import Given, explain
-from steering.policy.hosts import Address
 from steering.policy.points import Effect
 from steering.process.logs import logger
 from steering_dns.upstreams import UpstreamError, refuse_ourselves
@@ -116,7 +115,7 @@ class Service:
         self._give_up_root()
         self._tokens = Tokens.load(self._state.tokens)
         self._pac = self._pac_settings()
-        self._reserved = reserved_settings(config, tuple(_own_names(config)))
+        self._reserved = reserved_settings(config)
         self._endpoints = self._for_helpers()
         self._supervisor = Supervisor([self._setup(i) for i in range(self._workers())] if self._has_points() else [])
         self._reloading = Reloading(self.loaded.rules, self._state, self._status, self._make, self._publish)
@@ -175,7 +174,7 @@ class Service:
         url = self._public_url()
         return Setup(
             number=number,
-            dns=dns_settings(config, _own_names(config), self._word),
+            dns=dns_settings(config, dict.fromkeys(own_names(config), ()), self._word),
             inspector=inspector_settings(config, own, local, self._word),
             trust=tuple(map(self.loaded.path, config.inspector.trust)),
             crl_url=f"{url}/ca.crl" if url else "",
@@ -314,7 +313,11 @@ class Service:
 
         given = Given(source=question.get("source"), user=question.get("user"), program=question.get("program"))
         at = float(question.get("instant", now))
-        return explain(enforced.policy, question["target"], given, at=at, pac_returns=returns).as_json()
+        allow = opened_networks(self.loaded.config)
+        found = explain(
+            enforced.policy, question["target"], given, at=at, pac_returns=returns, allow_destinations=allow
+        )
+        return found.as_json()
 
     # From rules to what is in force
 
@@ -340,18 +343,3 @@ class Service:
             await self._endpoints.publish(
                 enforced.policy, enforced.source, self._keystore.bundle if self._keystore else b""
             )
-
-
-def _own_names(config: Config) -> dict[str, tuple[Address, ...]]:
-    """Names by which clients know this service; they are reached directly, never through the inspector."""
-    hosts = [urlsplit(config.control.public_url).hostname or ""]
-    hosts.append(urlsplit(config.control.endpoint_url).hostname or "")
-    inspectors = (*config.inspector.advertise, *config.inspector.endpoint_advertise)
-    hosts += [text.rpartition(":")[0] for text in inspectors]
-    names: dict[str, tuple[Address, ...]] = {}
-    for text in hosts:
-        with contextlib.suppress(PolicyError):
-            host = parse_host(text)
-            if host.is_name:
-                names[host.text] = ()
-    return names

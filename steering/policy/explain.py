@@ -1,6 +1,6 @@
 """Why a host is bypassed, inspected or blocked, and what each enforcement point would do: without traffic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -12,6 +12,8 @@ from steering.policy.facts import UNSEEN, Fact, Flow, Program
 from steering.policy.hosts import Address, Host, parse_host
 from steering.policy.points import Effect, Point
 from steering.policy.programs import parse_program, split_system
+from steering.policy.reserved import opened_up
+from steering.policy.rules import Network
 
 PacReturn = Callable[[Host, Effect], str]
 
@@ -63,11 +65,18 @@ class Explanation:
 
 
 def explain(
-    policy: Policy, target: str, given: Given, *, at: float, pac_returns: PacReturn | None = None
+    policy: Policy,
+    target: str,
+    given: Given,
+    *,
+    at: float,
+    pac_returns: PacReturn | None = None,
+    allow_destinations: Sequence[Network] = (),
 ) -> Explanation:
     """What ``policy`` says of ``target`` (a host or URL) at the instant ``at``.
 
     pac_returns: the text a PAC returns for a host and its effect; without it, the effect's name.
+    allow_destinations: networks that the inspector's configuration opens up.
     Raises PolicyError for a host, address or program that is none.
     """
     host = host_of(target)
@@ -80,6 +89,8 @@ def explain(
         Point.ENDPOINT: policy.decide(_seen(flow, Stage.ENDPOINT_IDENTIFIED), at),
     }
     points = {point: effect(point, decision) for point, decision in decisions.items()}
+    if opened_up(decisions[Point.INSPECTOR].reserved, host, allow_destinations):
+        points[Point.INSPECTOR] = Effect.OPEN
     if not host.is_name:
         points[Point.DNS] = None  # nobody asks a resolver for an address
     in_pac = points[Point.PAC] or Effect.PAC_PROXY

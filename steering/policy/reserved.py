@@ -4,11 +4,11 @@ RESERVED is the whole table: nothing else is exempt anywhere.  ``ReservedSetting
 configuration names (internal zones and networks, the service's own names).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from steering.policy.hosts import Address
+from steering.policy.hosts import Address, Host
 from steering.policy.model import Action
 from steering.policy.points import Effect, Point
 
@@ -170,6 +170,21 @@ class ReservedSettings:
     internal_zones: tuple[str, ...] = ()
     internal_networks: tuple[Network, ...] = DEFAULT_INTERNAL_NETWORKS
     own_names: tuple[str, ...] = ()
+
+
+# Entries that the inspector's configuration may open up, each within the networks that it names: the destination is
+# judged after resolution.  The service's own names, reverse zones and canaries stay refused.
+OPENABLE = frozenset(("loopback", "internal", "single-label", "local-names"))
+
+
+def opened_up(reserved: Reserved | None, host: Host, networks: Sequence[Network]) -> bool:
+    """Whether the inspector opens a reserved ``host`` because ``networks`` of destinations are opened up."""
+    if reserved is None or reserved.key not in OPENABLE:
+        return False
+    if host.address is None:
+        return bool(networks)
+    bare = getattr(host.address, "ipv4_mapped", None) or host.address
+    return any(bare in network for network in networks)
 
 
 def reserved_names(settings: ReservedSettings) -> dict[str, tuple[Reserved, bool]]:

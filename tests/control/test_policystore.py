@@ -7,7 +7,7 @@ import pytest
 
 from steering.control.config import load_config
 from steering.control.errors import PolicyUnusable
-from steering.control.policystore import enforceable, read_source, reserved_settings
+from steering.control.policystore import enforceable, opened_networks, own_names, read_source, reserved_settings
 from steering.pac.publish import PacSettings
 from steering.policy import ReservedSettings
 from steering.policy.json_text import MAX_BYTES
@@ -81,9 +81,30 @@ def test_reserved() -> None:
         "STEERING_POLICY_INTERNAL_ZONES": "Corp.Example.",
         "STEERING_POLICY_INTERNAL_NETWORKS": "10.0.0.0/8",
         "STEERING_DNS_ZONES": '{"lab.example": ["192.0.2.1"], "corp.example": ["192.0.2.1"]}',
+        "STEERING_CONTROL_PUBLIC_URL": "http://s.example:8080",
     }
-    assert reserved_settings(load_config(None, environment).config, ("s.example",)) == ReservedSettings(
+    assert reserved_settings(load_config(None, environment).config) == ReservedSettings(
         internal_zones=("corp.example", "lab.example"),
         internal_networks=(ip_network("10.0.0.0/8"),),
         own_names=("s.example",),
+    )
+
+
+def test_the_services_own_names_are_all_that_clients_call_it_by() -> None:
+    environment = {
+        "STEERING_CONTROL_PUBLIC_URL": "http://S.example:8080",
+        "STEERING_CONTROL_ENDPOINT_URL": "https://devices.example:8444",
+        "STEERING_INSPECTOR_ADVERTISE": "proxy.example:3128,192.0.2.1:3128,s.example:3128",
+        "STEERING_INSPECTOR_ENDPOINT_ADVERTISE": "helpers.example:3130,[2001:db8::1]:3130",
+    }
+    names = own_names(load_config(None, environment).config)
+    assert names == ("s.example", "devices.example", "proxy.example", "helpers.example")
+    assert own_names(load_config(None, {}).config) == ()
+
+
+def test_what_the_guard_lets_through() -> None:
+    environment = {"STEERING_INSPECTOR_ALLOW_DESTINATIONS": "127.0.0.0/8,2001:db8::/32"}
+    assert opened_networks(load_config(None, environment).config) == (
+        ip_network("127.0.0.0/8"),
+        ip_network("2001:db8::/32"),
     )

@@ -1,7 +1,7 @@
 """The whole answer to "why": whatever is asked, for every point, and as scripts read it."""
 
 import json
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -286,3 +286,22 @@ def test_a_group_that_a_device_claims_counts_at_the_endpoint_alone() -> None:
     found = explain(POLICY, "crm.example", Given(groups=frozenset({"sales"})), at=NOW).as_json()
     assert found["action"] == "bypass" and found["rule"] == "sales"
     assert found["points"] == points("PROXY", "inspector", "open", "direct")
+
+
+@pytest.mark.parametrize(
+    ("target", "allow", "effect"),
+    [
+        ("10.1.2.3", "10.1.2.0/24", Effect.OPEN),
+        ("::ffff:10.1.2.3", "10.1.2.0/24", Effect.OPEN),
+        ("10.1.3.3", "10.1.2.0/24", Effect.REFUSE),
+        ("10.1.2.3", None, Effect.REFUSE),
+        ("printer", "10.1.2.0/24", Effect.OPEN),
+        ("printer", None, Effect.REFUSE),
+        ("mask.icloud.com", "10.1.2.0/24", Effect.REFUSE),
+    ],
+)
+def test_destinations_that_are_opened_up(target: str, allow: str | None, effect: Effect) -> None:
+    networks = (ip_network(allow),) if allow else ()
+    policy = compile_policy(rule_set(RulesModel(rules=[])))
+    found = explain(policy, target, Given(), at=0.0, allow_destinations=networks)
+    assert found.points[Point.INSPECTOR] is effect
