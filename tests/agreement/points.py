@@ -1,18 +1,19 @@
 """What each enforcement point does with a flow, by its own code, as an ``Effect`` or a PAC's string.
 
-The PAC is run as text by JavaScript engines; the resolver answers packets; the inspector holds its conversation; of
-the endpoint helper the decision counts that it will act on.
+The PAC is run as text by JavaScript engines; the resolver answers packets; the inspector holds its conversation, with
+and without what a helper attests; the helper takes its course.
 """
 
 from dataclasses import dataclass
 from ipaddress import ip_address
 from random import Random
 
+from steering.endpoint.decide import Facts, Shown, course_of
 from steering.pac.chains import Chains, plan_chains
 from steering.pac.plan import PacPlan, plan
 from steering.pac.render import render
 from steering.pac.view import ANONYMOUS, View, of_address, of_group
-from steering.policy import UNSEEN, Decision, Effect, Fact, Flow, Host, Policy, Unseen, effect
+from steering.policy import UNSEEN, Decision, Effect, Fact, Flow, Host, Policy, Program, Unseen, effect
 from steering.policy.effects import VISIBLE, Stage
 from steering.policy.hosts import Address
 from steering.policy.points import Point
@@ -21,7 +22,7 @@ from steering_dns.answer import Ask, Snapshot, decide_wire
 from steering_dns.cache import Cache
 from steering_dns.settings import EVERYBODY, DnsSettings
 from steering_inspector import conversation
-from steering_inspector.conversation import Hello, Named, Open, Page, Peek, Refuse, Tunnel
+from steering_inspector.conversation import Attested, Hello, Named, Open, Page, Peek, Refuse, Tunnel
 from steering_inspector.request import Authority
 from steering_inspector.settings import InspectorSettings
 from tests.pac.engines import Batch
@@ -151,10 +152,18 @@ class Inspector:
     policy: Policy
     at: float
     client: Address
+    attested: Attested | None = None
 
     @property
     def _view(self) -> conversation.View:
-        return conversation.View(policy=self.policy, client=self.client, at=self.at, settings=_INSPECTOR, can_open=True)
+        return conversation.View(
+            policy=self.policy,
+            client=self.client,
+            at=self.at,
+            settings=_INSPECTOR,
+            can_open=True,
+            attested=self.attested,
+        )
 
     def explicit(self, host: Host) -> Effect:
         """CONNECT and then the ClientHello of a browser."""
@@ -187,3 +196,47 @@ def expected_of_inspector(decision: Decision, host: Host) -> Effect:
     found = effect(Point.INSPECTOR, decision)
     assert found is not None
     return Effect.REFUSE if host.numeric else found
+
+
+# -- endpoint helper
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A helper on the client of a flow, which knows its user and its program, if it has one.  groups: the device's."""
+
+    policy: Policy
+    at: float
+    flow: Flow
+    groups: frozenset[str] = frozenset()
+
+    @property
+    def knows_everything(self) -> bool:
+        """Of what runs on a computer, a helper names a program and a user, or does not know them."""
+        return self.flow.program is not None and self.flow.user is not None
+
+    def course(self, host: Host) -> Effect:
+        """Of a CONNECT, and of the ClientHello in it."""
+        shown = Shown(authority=host, inner=host if host.is_name else None)
+        course = course_of(self.policy, shown, self._facts, self.at)
+        assert course.dial == host, "what was decided is dialled"
+        return Effect.ENDPOINT_DIRECT if course.direct else Effect.ENDPOINT_PROXY
+
+    def inspector(self) -> Inspector:
+        """The inspector, as it believes what this helper attests."""
+        attested = Attested(
+            authority=Authority(self.flow.host, 443), groups=self.groups, user=self._user, program=self._program
+        )
+        return Inspector(self.policy, self.at, client_of(self.flow), attested)
+
+    @property
+    def _facts(self) -> Facts:
+        return Facts(source=client_of(self.flow), user=self._user, groups=self.groups, program=self._program)
+
+    @property
+    def _user(self) -> str | Unseen:
+        return UNSEEN if self.flow.user is None else self.flow.user
+
+    @property
+    def _program(self) -> Program | Unseen:
+        return UNSEEN if self.flow.program is None else self.flow.program

@@ -12,9 +12,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from steering.formats.attestation import Claims, sign, verify
 from steering.pac.view import View
-from steering.policy import Action, Decision, Effect, Flow, effect
+from steering.policy import UNSEEN, Action, Decision, Effect, Flow, effect
 from steering.policy.effects import EFFECTS, Stage
 from steering.policy.hosts import Address
 from steering.policy.points import Point
@@ -22,6 +24,7 @@ from steering.policy.reserved import LOOPBACK, SINGLE_LABEL
 from steering_dns import wire
 from tests.agreement.points import (
     CHAINS,
+    Helper,
     Inspector,
     Pac,
     Resolver,
@@ -198,15 +201,52 @@ def test_tunnel_means_bypass(cases: list[Case]) -> None:
 
 
 def test_helper_and_inspector_together_decide_with_full_knowledge(cases: list[Case]) -> None:
+    """What is known at the helper's stages, what it does, and what the inspector does with its word."""
     for case in cases:
+        host = case.flow.host
         full = case.world.policy.decide(case.flow, case.world.at)
         endpoint = case.at_network(Stage.ENDPOINT_IDENTIFIED)
         attested = case.at_network(Stage.INSPECTOR_ATTESTED)
         assert not full.pending and endpoint == full and attested == full, case.told(full=full)
-        if full.reserved is None:
-            direct = effect(Point.ENDPOINT, endpoint) is Effect.ENDPOINT_DIRECT
-            assert direct == (full.action is Action.BYPASS), case.told(full=full)
-            assert effect(Point.INSPECTOR, attested) is EFFECTS[full.action][Point.INSPECTOR], case.told(full=full)
+        full, helper = case.full(), Helper(case.world.policy, case.world.at, case.flow, case.view.groups)
+        if full.reserved is not None or not helper.knows_everything:
+            continue
+        bypass = full.action is Action.BYPASS
+        inspector = helper.inspector()
+        found = {"explicit": inspector.explicit(host), "plain": inspector.plain(host)}
+        expected = Effect.REFUSE if host.numeric else EFFECTS[full.action][Point.INSPECTOR]
+        taken = helper.course(host) is Effect.ENDPOINT_DIRECT
+        if taken != bypass or any(effect is not expected for effect in found.values()):
+            pytest.fail(case.told(full=full, direct=taken, **found))
+
+
+def test_a_helper_that_does_not_know_is_never_laxer(cases: list[Case]) -> None:
+    for case in cases:
+        full, helper = case.full(), Helper(case.world.policy, case.world.at, case.flow, case.view.groups)
+        if helper.knows_everything or full.reserved is not None:
+            continue
+        direct = helper.course(case.flow.host) is Effect.ENDPOINT_DIRECT
+        tunnelled = helper.inspector().explicit(case.flow.host) is Effect.TUNNEL
+        if (direct or tunnelled) and full.action is not Action.BYPASS:
+            pytest.fail(case.told(full=full, direct=direct, tunnelled=tunnelled))
+
+
+def test_what_a_helper_attests_arrives_as_it_was_known(cases: list[Case]) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    for case in cases[::250]:
+        made = Claims(
+            device="d",
+            authority=f"{case.flow.host.text}:443",
+            nonce="n",
+            revision=case.world.policy.revision,
+            issued_at=case.world.at,
+            user=case.flow.user if isinstance(case.flow.user, str) else None,
+            program=case.flow.program or UNSEEN,
+        )
+        got = verify(
+            sign(made, key), key.public_key(), device="d", authority=made.authority, nonce="n", now=case.world.at
+        )
+        assert got == made, case.told(got=got)
 
 
 def test_all_four_agree_where_every_condition_is_visible(cases: list[Case]) -> None:
@@ -222,7 +262,7 @@ def test_all_four_agree_where_every_condition_is_visible(cases: list[Case]) -> N
         found = {
             "pac": all(answer == "DIRECT" for answer in case.answers.values()),
             "inspector": inspector.explicit(host) is Effect.TUNNEL,
-            "endpoint": effect(Point.ENDPOINT, case.at_network(Stage.ENDPOINT_IDENTIFIED)) is Effect.ENDPOINT_DIRECT,
+            "endpoint": Helper(world.policy, world.at, case.flow).course(host) is Effect.ENDPOINT_DIRECT,
         }
         if host.is_name:
             found["dns"] = effect(Point.DNS, case.at_network(Stage.DNS_QUERY)) is Effect.DNS_REAL
