@@ -6,6 +6,7 @@ stops nothing.  What peers chose is escaped, so that no line can be forged and n
 
 import json
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -20,6 +21,9 @@ MAX_QUEUED = 20_000
 MAX_LINE_BYTES = 4000
 _MAX_WRITE_BYTES = 4096  # PIPE_BUF: what several processes write to one pipe does not mix
 _FLUSH_S = 0.05
+
+# Names of programs and accounts, most of them: "slack", "com.apple.Safari", "CORP\\alice".
+_WORD = re.compile(r"[\w.@+\\:-]{1,200}")
 
 Format = Callable[[Access], str]
 
@@ -72,8 +76,8 @@ def as_text(line: Access) -> str:
         _quoted(line.detail) if line.detail else "",
         f"[{line.reason}]" if line.reason else "",
         f"({line.why})" if line.why else "",
-        f"by {line.program}" if line.program else "",
-        f"for {line.user}" if line.user else "",
+        f"by {_word(line.program)}" if line.program else "",
+        f"for {_word(line.user)}" if line.user else "",
         str(line.status) if line.status else "",
         f"#{line.id}" if line.id and line.reason else "",
         f"{line.sent}B out, {line.received}B in" if line.sent or line.received else "",
@@ -82,8 +86,13 @@ def as_text(line: Access) -> str:
     return _plain(" ".join(part for part in parts if part))
 
 
+def _word(text: str) -> str:
+    """A name as it is where it can be nothing else, in quotes where it could pass for more of the line."""
+    return text if _WORD.fullmatch(text) else _quoted(text)
+
+
 def _quoted(text: str) -> str:
-    return f'"{text[:200]}"'
+    return '"' + text[:200].replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _plain(text: str) -> str:

@@ -67,6 +67,30 @@ def test_a_text_line_is_for_people() -> None:
     assert as_text(refused) == "22:13:20 inspector 192.0.2.7 refuse  - [no-sni] 1 ms"
 
 
+BARE = LINE._replace(host="", why="", detail="", status=0, sent=0, received=0)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (BARE._replace(program="slack"), "by slack"),
+        (BARE._replace(program="com.apple.Safari"), "by com.apple.Safari"),
+        (BARE._replace(program="g++-12"), "by g++-12"),
+        ("user", r"CORP\alice", r"for CORP\alice"),
+        (BARE._replace(user="jürgen"), "for jürgen"),
+        # A name that would pass for more of the line.
+        (BARE._replace(program="x for root 200"), 'by "x for root 200"'),
+        (BARE._replace(program='x" for root 200 "'), 'by "x\\" for root 200 \\""'),
+        (BARE._replace(program="x\\"), "by x\\"),
+        (BARE._replace(program='\\" for root'), 'by "\\\\\\" for root"'),
+        (BARE._replace(user="Alice Liddell"), 'for "Alice Liddell"'),
+        (BARE._replace(detail='GET /" [blocked]'), '"GET /\\" [blocked]"'),
+    ],
+)
+def test_a_name_that_a_peer_chose_passes_for_nothing_else(line: Access, shown: str) -> None:
+    assert as_text(line) == f"22:13:20 inspector 192.0.2.7 tunnel  - {shown} 1 ms"
+
+
 @given(st.text(max_size=3000), st.text(max_size=3000))
 def test_what_peers_chose_forges_no_line_and_drives_no_terminal(host: str, detail: str) -> None:
     line = LINE._replace(host=host, detail=detail, rule=host, why=detail, user=host, program=detail)
