@@ -4,12 +4,16 @@ A pipe per direction costs two descriptors and pays from some hundred KiB on (be
 begins with a shared buffer and changes over when it has carried ``SPLICE_AFTER``.
 """
 
-import fcntl
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
 from socket import SHUT_WR, socket
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no splice either
+    fcntl = None  # type: ignore[assignment]  # asked for before use
 
 SPLICE_AFTER = 262_144
 PIPE_BYTES = 262_144

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,12 @@ from steering.streams.tunnel import SPLICE_AFTER, Pair
 from tests.kit import eventually
 
 MIB = 1024 * 1024
+
+
+def test_it_can_be_imported_where_there_is_no_fcntl() -> None:
+    """As on Windows."""
+    code = "import sys; sys.modules['fcntl'] = None; import steering.streams.tunnel"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
 class Tunnel:
