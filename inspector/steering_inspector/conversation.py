@@ -205,8 +205,8 @@ def _visible_names(name: Host, other: Host | None, view: View) -> tuple[Named, .
 
 
 def _names_a_stricter_rule(named: Named) -> bool:
-    """Whether a rule, not the default, wants ``named`` blocked or inspected."""
-    return named.effect is Effect.BLOCK_PAGE or (named.effect is Effect.OPEN and named.decision.rule is not None)
+    """Whether a rule, not the default, wants ``named`` blocked or inspected, or may want so."""
+    return named.effect is Effect.BLOCK_PAGE or (named.effect is Effect.OPEN and bool(named.decision.stricter))
 
 
 _STRICTNESS = {Effect.TUNNEL: 0, Effect.OPEN: 1, Effect.BLOCK_PAGE: 2, Effect.REFUSE: 3}

@@ -6,7 +6,7 @@ again, with the program attested.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steering.policy import (
     UNSEEN,
@@ -82,8 +82,8 @@ def course(policy: Policy, hosts: Sequence[Host], facts: Facts, at: float) -> Co
 def course_of(policy: Policy, shown: Shown, facts: Facts, at: float) -> Course:
     """The course of a connection by everything it has shown.
 
-    An address with a name inside is decided and dialled by that name, unless a rule wants that very address
-    inspected or blocked; an address that a client supplies is never dialled for a bypass by domain.
+    An address with a name inside is decided and dialled by that name, unless a rule wants, or may want, that very
+    address inspected or blocked; an address that a client supplies is never dialled for a bypass by domain.
     """
     outer = decide_name(policy, shown.authority, facts, at)
     if shown.inner is None or shown.inner == shown.authority:
@@ -91,7 +91,12 @@ def course_of(policy: Policy, shown: Shown, facts: Facts, at: float) -> Course:
     inner = decide_name(policy, shown.inner, facts, at)
     if shown.authority.address is None or not shown.inner.is_name:
         return _strictest([outer, inner])
-    return _strictest([inner, outer] if _names_a_stricter_rule(outer) else [inner])
+    if outer.effect is Effect.ENDPOINT_DIRECT or not outer.decision.stricter:
+        return _strictest([inner])
+    found = _strictest([inner, outer])
+    # By itself the address would be inspected anyhow; here it matters whether such a rule matches.
+    unseen = (match.unseen for match in outer.decision.stricter if match.matched is None)
+    return replace(found, waits=found.waits.union(*unseen))
 
 
 def waits_for_program(policy: Policy, hosts: Sequence[Host], facts: Facts, at: float) -> bool:
@@ -112,11 +117,6 @@ def _strictest(named: Sequence[Named]) -> Course:
         dial=named[0].host,
         waits=frozenset().union(*(n.decision.pending for n in named)),
     )
-
-
-def _names_a_stricter_rule(named: Named) -> bool:
-    """Whether a rule, not the default, keeps ``named`` from going direct."""
-    return named.effect is not Effect.ENDPOINT_DIRECT and named.decision.rule is not None
 
 
 def _names_users(source: object) -> bool:

@@ -42,6 +42,11 @@ class Decision(NamedTuple):
         """Whether a point may act on a bypass: one matches for sure, and nothing stricter can still match."""
         return self.action is Action.BYPASS and not self.pending
 
+    @property
+    def stricter(self) -> tuple[RuleMatch, ...]:
+        """The rules that want it inspected or blocked, or may want so."""
+        return tuple(match for match in self.matches if match.action is not Action.BYPASS)
+
 
 STRENGTH = {Action.BYPASS: 1, Action.INSPECT: 2, Action.BLOCK: 3}
 DEFAULT = Decision(Action.INSPECT, None, "no rule matches: inspected by default", NO_FACTS, ())

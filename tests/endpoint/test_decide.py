@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from steering.endpoint.decide import Facts, Shown, asks_who, course, course_of, decide_name, waits_for_program
-from steering.policy import UNSEEN, Effect, Policy, Program, System, compile_policy, parse_host
+from steering.policy import UNSEEN, Effect, Fact, Policy, Program, System, Unseen, compile_policy, parse_host
 from steering.policy.document import load_document
 
 SLACK = Program(system=System.LINUX, names=("slack",))
@@ -136,6 +136,28 @@ def test_course_by_everything_shown(authority: str, inner: str | None, direct: b
     shown = Shown(authority=parse_host(authority), inner=parse_host(inner) if inner else None)
     found = course_of(WATCHED, shown, Facts(), AT)
     assert (found.direct, found.named.host.text, found.dial.text) == (direct, decided, dial)
+
+
+@pytest.mark.parametrize("action", ["inspect", "block"])
+@pytest.mark.parametrize(
+    ("program", "direct", "waits"),
+    [
+        (UNSEEN, False, frozenset({Fact.PROGRAM})),
+        (CURL, False, frozenset()),
+        (SLACK, True, frozenset()),
+    ],
+)
+def test_an_address_that_may_be_watched_for_this_program_is_not_decided_by_its_name_alone(
+    action: str, program: Program | Unseen, direct: bool, waits: frozenset[Fact]
+) -> None:
+    """Unknown is not False: who might be curl does not get past the rule for curl by being unknown."""
+    rules = [
+        {"name": "pin", "domains": ["pin.example"]},
+        {"name": "curl there", "action": action, "programs": ["curl"], "addresses": ["198.51.100.0/24"]},
+    ]
+    shown = Shown(authority=parse_host("198.51.100.1"), inner=parse_host("pin.example"))
+    found = course_of(compile_policy(load_document(json.dumps({"rules": rules}))), shown, Facts(program=program), AT)
+    assert (found.direct, found.dial.text, found.waits) == (direct, "pin.example", waits)
 
 
 @pytest.mark.parametrize(

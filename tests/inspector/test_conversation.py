@@ -37,6 +37,8 @@ RULES: list[dict[str, Any]] = [
     {"name": "banned", "action": "block", "domains": ["banned.example"], "addresses": ["198.51.100.9"]},
     {"name": "net", "addresses": ["198.51.100.0/28"]},
     {"name": "watched", "action": "inspect", "addresses": ["192.0.2.77"]},
+    {"name": "watched for one", "action": "inspect", "addresses": ["192.0.2.78"], "programs": ["unsafe"]},
+    {"name": "banned for one", "action": "block", "addresses": ["192.0.2.79"], "programs": ["unsafe"]},
 ]
 POLICY = policy_of(RULES)
 INTERNAL = (ip_network("10.0.0.0/8"), ip_network("fc00::/7"))
@@ -97,6 +99,9 @@ H2 = ("h2",)
         ("198.51.100.1:443", "a.example", {}, ("open", "a.example")),
         ("198.51.100.9:443", "pinned.example", {}, ("page", "pinned.example", "blocked")),
         ("192.0.2.77:443", "pinned.example", {}, ("open", "pinned.example")),
+        # A rule that may want that address watched is one, as long as the program is not known.
+        ("192.0.2.78:443", "pinned.example", {}, ("open", "pinned.example")),
+        ("192.0.2.79:443", "pinned.example", {}, ("open", "pinned.example")),
         # Without SNI.
         ("203.0.113.5:443", "", {}, ("open", "203.0.113.5")),
         ("203.0.113.5:443", "203.0.113.5", {}, ("open", "203.0.113.5")),
