@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from steering.endpoint.bundle.fetch import ServiceFetcher
 from steering.endpoint.bundle.keeper import BundleKeeper
 from steering.endpoint.bundle.live import LiveBundle
 from steering.endpoint.bundle.watch import BundleWatch
@@ -64,7 +65,9 @@ async def begin(folder: Path, settings: EndpointSettings, credential: Credential
     listening = bind(settings)
     stack.callback(listening.close)
     live, shown = LiveBundle(), Shown(client_context(folder, credential))
-    keeper = keeper_of(folder, credential, live, lambda: shown.context)
+    fetcher = ServiceFetcher(lambda: shown.context)
+    stack.callback(fetcher.close)
+    keeper = keeper_of(folder, credential, live, fetcher)
     keeper.load()
     sink = AccessLog(settings.access, as_json if settings.log_format == "json" else as_text)
     stack.callback(sink.close)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
-SILENCE_S = 15.0
+CONNECT_S, SILENCE_S = 5.0, 15.0
 PIECE_BYTES = 262_144
 
 
@@ -26,6 +26,12 @@ class ServiceFetcher(FetcherInterface):
     def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
         self._context = context
         self._connection: http.client.HTTPSConnection | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """End what is under way, in whatever thread, and begin nothing more: the helper ends and waits for nobody."""
+        self._closed = True
+        self._cut()
 
     @contextmanager
     def session(self, within_s: float) -> Iterator[None]:
@@ -52,9 +58,13 @@ class ServiceFetcher(FetcherInterface):
         if self._connection is None:
             assert parts.hostname is not None, "the service's address was checked at enrolment"
             self._connection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=SILENCE_S, context=self._context()
+                parts.hostname, parts.port, timeout=CONNECT_S, context=self._context()
             )
         try:
+            if self._closed:
+                raise DownloadError("the helper is ending")
+            if self._connection.sock is None:
+                _connect(self._connection)
             self._connection.request("GET", parts.path, headers={"Accept-Encoding": "gzip"})
             response = self._connection.getresponse()
             if response.status != 200:
@@ -65,6 +75,11 @@ class ServiceFetcher(FetcherInterface):
         except (OSError, http.client.HTTPException) as exc:
             raise DownloadError(f"the service cannot be reached: {exc or type(exc).__name__}") from exc
         return _pieces(response)
+
+
+def _connect(connection: http.client.HTTPSConnection) -> None:
+    connection.connect()
+    connection.sock.settimeout(SILENCE_S)
 
 
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from steering.control.device_authority import load_device_authority
 from steering.control.endpoint_tls import EndpointTls, context_of
 from steering.endpoint.bundle.fetch import PIECE_BYTES, ServiceFetcher
 from steering.endpoint.device import trusting
+from tests.kit import eventually
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -177,3 +178,25 @@ async def test_nobody_there_and_somebody_else(tmp_path: Path) -> None:
             await fetched(ServiceFetcher(lambda: _trusting(other.pem)), url)
     with pytest.raises(DownloadError, match="cannot be reached"):
         await fetched(fetcher, url)
+
+
+async def test_closed_from_another_thread_it_ends_what_is_under_way_and_begins_nothing(tmp_path: Path) -> None:
+    async with served(tmp_path, silence) as (url, fetcher, heads):
+
+        def fetch() -> bytes:
+            with fetcher.session(60):
+                return fetcher.download_bytes(f"{url}/x", 10)
+
+        fetching = asyncio.create_task(asyncio.to_thread(fetch))
+        await eventually(lambda: heads, what="the request")
+        fetcher.close()
+        with pytest.raises(DownloadError):
+            await asyncio.wait_for(fetching, 10)
+        with pytest.raises(DownloadError, match="the helper is ending"):
+            await asyncio.to_thread(fetch)
+        assert len(heads) == 1
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    """No answer, for as long as the client is there."""
+    await writer.wait_closed()
