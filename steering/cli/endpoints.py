@@ -8,6 +8,7 @@ import typer
 
 from steering.cli.running import ConfigOption, JsonOption, StateOption, ask_service, configuration
 from steering.cli.terminal import complain, print_json
+from steering.policy.findings import printable
 
 app = typer.Typer(help="The devices that have enrolled with this service.", no_args_is_help=True)
 
@@ -72,7 +73,8 @@ def rotate_keys(config: ConfigOption = None, state: StateOption = None) -> None:
 
 
 def _device_line(device: Mapping[str, Any], revision: str) -> str:
-    parts = [device["device_id"], device["name"] or "-", device["group"] or "-", device["system"] or "-"]
+    """What a device says of itself is whatever it likes."""
+    parts = [device["device_id"], *(_said(device[what]) for what in ("name", "group", "system"))]
     if device["revoked_at"] is not None:
         return "  ".join([*parts, f"revoked {_moment(device['revoked_at'])}"])
     if device["seen_at"] is None:
@@ -84,10 +86,15 @@ def _remarks(report: Mapping[str, Any] | None, revision: str) -> list[str]:
     """What is not as it should be.  None: nothing was said since the service started."""
     if report is None:
         return []
-    drift = [f"{what}: {state}" for what, state in report["drift"].items() if state not in ("ok", True, None)]
-    behind = [f"policy {report['revision'] or 'none'}"] if report["revision"] != revision else []
-    error = [str(report["error"])] if report["error"] else []
+    drift = [_said(f"{what}: {state}") for what, state in report["drift"].items() if state not in ("ok", True, None)]
+    behind = [f"policy {_said(report['revision'] or 'none')}"] if report["revision"] != revision else []
+    error = [_said(report["error"])] if report["error"] else []
     return [*behind, *drift, *error] or ["ok"]
+
+
+def _said(text: object) -> str:
+    """As one cell of a line."""
+    return " ".join(printable(str(text), 300).split()) or "-"
 
 
 def _moment(seconds: float) -> str:

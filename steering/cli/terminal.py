@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from steering.policy.findings import printable
+
 
 def console(*, stderr: bool = False) -> Console:
     """A console without colours where NO_COLOR is set or nobody looks; no text is taken for markup."""
@@ -27,7 +29,9 @@ def print_json(value: object) -> None:
 
 
 def complain(text: str) -> None:
-    console(stderr=True).print(Text(text))
+    """text: lines; what else in it could steer the terminal is written out, as it may be a peer's."""
+    safe = "\n".join(printable(line, len(text) * 10) for line in text.split("\n"))
+    console(stderr=True).print(Text(safe))
 
 
 def wrong_use(text: str) -> NoReturn:

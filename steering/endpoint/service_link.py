@@ -13,11 +13,13 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from steering.endpoint.errors import EndpointError
+from steering.policy.findings import printable
 
 TIMEOUT_S = 20.0
 EVENT_SILENCE_S = 50.0  # the service says something every 20 s
 MAX_ANSWER_BYTES = 1 << 20
 MAX_EVENT_LINE = 4096
+MAX_SAID = 500  # characters of why it refuses
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError)
 
 
@@ -63,7 +65,7 @@ class ServiceLink:
         content = await self._ask("POST", path, body)
         try:
             answer = json.loads(content)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise ServiceUnreachable(f"{self.url} gives no answer of a Steering service") from exc
         if not isinstance(answer, dict):
             raise ServiceUnreachable(f"{self.url} gives no answer of a Steering service")
@@ -105,8 +107,8 @@ class ServiceLink:
 def _refusal(status: int, content: bytes) -> EndpointError:
     try:
         said = json.loads(content)
-        text = str(said["error"])
-    except (ValueError, KeyError, TypeError):
+        text = printable(str(said["error"]), MAX_SAID)  # it may be shown before anybody knows who says it
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ServiceUnreachable(f"the service answers with {status}, as none of ours does")
     return ServiceRefused(text, status, revoked=bool(said.get("revoked")), unknown=bool(said.get("unknown")))
 

@@ -72,6 +72,36 @@ def test_where_helpers_are_not_served(tmp_path: Path) -> None:
         service.stop()
 
 
+def test_what_devices_say_of_themselves_forges_no_line_and_steers_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = {
+        "device_id": "a" * 32,
+        "name": "x\x1b[2J\n" + "b" * 32 + "  admin  -  Linux",
+        "group": "",
+        "system": "Linux\r",
+        "revoked_at": None,
+        "seen_at": 1.0,
+        "report": {"revision": "\x1br", "drift": {"ca\x07": "gone\n"}, "error": "e\x1b" + "y" * 4000},
+    }
+    answer = {"devices": [device], "tokens": [], "revision": "r"}
+    monkeypatch.setattr(endpoints, "configuration", lambda *_: None)
+    monkeypatch.setattr(endpoints, "ask_service", lambda *_: answer)
+    endpoints.list_()
+    out = capsys.readouterr().out
+    assert out.removesuffix("\n").isprintable() and len(out) < 1000
+    assert out.split("  ") == [
+        "a" * 32,
+        "x\\x1b[2J\\n" + "b" * 32 + " admin - Linux",
+        "-",
+        "Linux\\r",
+        "heard 1970-01-01 00:00 UTC",
+        "policy \\x1br",
+        "ca\\x07: gone\\n",
+        "e\\x1b" + "y" * 292 + "...\n",
+    ]
+
+
 def test_no_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere(tmp_path, monkeypatch)
     result = run("endpoints", "list")

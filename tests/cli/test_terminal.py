@@ -57,3 +57,8 @@ def test_problems_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> No
             leave("what [is] wrong")
         assert caught.value.exit_code == code
         assert capsys.readouterr() == ("", "what [is] wrong\n")
+
+
+def test_a_problem_that_a_peer_words_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.complain("two\nlines, \x1b]0;x\x07\r\u202e and a café")
+    assert capsys.readouterr().err == "two\nlines, \\x1b]0;x\\x07\\r\\u202e and a café\n"

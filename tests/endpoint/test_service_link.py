@@ -1,6 +1,7 @@
 """Questions to the control service: answered, refused or not reached, and each says which."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -12,7 +13,7 @@ from aiohttp import web
 from steering.control.device_authority import load_device_authority
 from steering.control.endpoint_tls import EndpointTls, context_of
 from steering.endpoint.device import trusting
-from steering.endpoint.service_link import MAX_ANSWER_BYTES, ServiceLink, ServiceRefused, ServiceUnreachable
+from steering.endpoint.service_link import MAX_ANSWER_BYTES, MAX_SAID, ServiceLink, ServiceRefused, ServiceUnreachable
 
 
 @asynccontextmanager
@@ -63,9 +64,22 @@ async def test_refusals(tmp_path: Path, body: str, revoked: bool, unknown: bool)
         assert (caught.value.status, caught.value.revoked, caught.value.unknown) == (403, revoked, unknown)
 
 
+async def test_what_it_says_steers_no_terminal(tmp_path: Path) -> None:
+    """At enrolment whoever stands on the way says it."""
+    body = json.dumps({"error": "\x1b]0;x\x07\nno " + "x" * 5000})
+    async with service(tmp_path, answers("/a", body, 403)) as link:
+        with pytest.raises(ServiceRefused) as caught:
+            await link.get("/a")
+    said = str(caught.value)
+    assert said.startswith(r"\x1b]0;x\x07\nno xxx") and said.isprintable() and len(said) == MAX_SAID
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
-    [("<html>", 200), ("[1]", 200), ("", 200), ("<html>", 403), ("[]", 500), ('{"x": 1}', 404), ("", 302)],
+    [
+        *(("<html>", 200), ("[1]", 200), ("", 200), ("<html>", 403), ("[]", 500), ('{"x": 1}', 404), ("", 302)),
+        *(("[" * 200_000, 200), ("[" * 200_000, 403)),  # deeper than json goes
+    ],
 )
 async def test_who_answers_like_none_of_ours_is_not_the_service(tmp_path: Path, body: str, status: int) -> None:
     async with service(tmp_path, answers("/a", body, status)) as link:
