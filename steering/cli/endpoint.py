@@ -1,6 +1,7 @@
 """``steering endpoint``: the helper on this computer, run, and made a device of a service."""
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -78,12 +79,14 @@ def enrol(
 ) -> None:
     """Make this computer a device of the service that the token names, and fetch its policy."""
     from steering.endpoint.lock import locked
+    from steering.process.logs import configure_logs
 
     folder = endpoint_folder(state)
     if device.is_enrolled(folder) and not anew:
         wrong_use(f"{folder} is enrolled already; --anew makes it another device, of another service perhaps")
     text = sys.stdin.readline().strip() if token == "-" else token  # noqa: S105
     os.umask(0o077)
+    configure_logs("console", logging.ERROR)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(folder):

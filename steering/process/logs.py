@@ -6,8 +6,8 @@ import sys
 import structlog
 
 
-def configure_logs(form: str) -> None:
-    """form: "console" or "json".  Messages of libraries go the same way, from warnings on."""
+def configure_logs(form: str, level: int = logging.INFO) -> None:
+    """form: "console" or "json".  level: of our own messages; those of libraries go the same way from warnings on."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -37,7 +37,7 @@ def configure_logs(form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("steering").setLevel(logging.INFO)
+    logging.getLogger("steering").setLevel(level)
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
