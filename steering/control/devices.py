@@ -66,7 +66,10 @@ class Devices:
             content = json.loads(path.read_text("utf-8"))
             return cls(path, [_device(row) for row in content["devices"]])
         except (OSError, ValueError, TypeError, KeyError) as exc:
-            raise StateError(f"{path} cannot be read: {exc}; restore it, or remove it and enrol again") from exc
+            raise StateError(
+                f"{path} cannot be read: {exc}; restore it, or remove it and the "
+                "folder device-ca beside it, which shuts out every device, and enrol them again"
+            ) from exc
 
     def __len__(self) -> int:
         return len(self._devices)

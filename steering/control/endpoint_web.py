@@ -33,8 +33,9 @@ from steering.control.web import peer_address, takes_gzip
 from steering.process.logs import logger
 
 MAX_REQUEST_BYTES = 32_768
-HANDSHAKE_S, KEEP_ALIVE_S = 10.0, 75.0
-EVENT_KEEP_ALIVE_S, EVENT_WRITE_S = 20.0, 20.0
+HANDSHAKE_S, BODY_S, KEEP_ALIVE_S = 10.0, 10.0, 75.0
+EVENT_KEEP_ALIVE_S, WRITE_S = 20.0, 20.0
+PIECE_BYTES = 65_536
 DRAIN_S = 2.0
 OPEN = frozenset(("/authority", "/enrol"))  # to those without a certificate
 
@@ -158,14 +159,25 @@ def _device_of(served: ForHelpers, request: web.Request) -> Device:
 
 def _refuse(served: ForHelpers, status: int, error: str, **more: object) -> NoReturn:
     served.count(f"refused:{status}")
-    kinds = {400: web.HTTPBadRequest, 403: web.HTTPForbidden, 429: web.HTTPTooManyRequests}
+    kinds = {
+        400: web.HTTPBadRequest,
+        403: web.HTTPForbidden,
+        408: web.HTTPRequestTimeout,
+        429: web.HTTPTooManyRequests,
+    }
     kind = kinds.get(status, web.HTTPInsufficientStorage)
     raise kind(text=json.dumps({"error": error} | more), content_type="application/json")
 
 
 async def _body(served: ForHelpers, request: web.Request, kind: type[_Body]) -> _Body:
+    """In time: anybody may begin a body, and who never ends it would keep a descriptor of ours."""
     try:
-        return kind.model_validate_json(await request.read())
+        async with asyncio.timeout(BODY_S):
+            content = await request.read()
+    except TimeoutError:
+        _refuse(served, 408, f"the request did not come to its end within {BODY_S:.0f} s")
+    try:
+        return kind.model_validate_json(content)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         _refuse(served, 400, f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}")
@@ -283,9 +295,28 @@ async def _bundle(served: ForHelpers, request: web.Request) -> web.StreamRespons
         return web.json_response({"error": "there is nothing here"}, status=404)
     served.count("bundle_files")
     headers = {"Cache-Control": "no-cache", "Content-Type": "application/octet-stream"}
+    body = file.body
     if file.gzip and takes_gzip(request.headers.get("Accept-Encoding", "")):
-        return web.Response(body=file.gzip, headers=headers | {"Content-Encoding": "gzip"})
-    return web.Response(body=file.body, headers=headers)
+        body, headers["Content-Encoding"] = file.gzip, "gzip"
+    if len(body) <= PIECE_BYTES:
+        return web.Response(body=body, headers=headers)
+    return await _in_pieces(request, body, headers)
+
+
+async def _in_pieces(request: web.Request, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    """No faster than it is read: a thousand helpers that come at once must not have a thousand copies in our memory."""
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        for start in range(0, len(body), PIECE_BYTES):
+            try:
+                async with asyncio.timeout(WRITE_S):
+                    await response.write(body[start : start + PIECE_BYTES])
+            except TimeoutError:
+                response.force_close()
+                break
+    return response
 
 
 async def _events(served: ForHelpers, request: web.Request) -> web.StreamResponse:
@@ -302,7 +333,7 @@ async def _events(served: ForHelpers, request: web.Request) -> web.StreamRespons
                 if listening.closed:
                     break
                 event = f"event: revision\ndata: {json.dumps({'revision': served.hints.revision})}\n\n"
-                async with asyncio.timeout(EVENT_WRITE_S):
+                async with asyncio.timeout(WRITE_S):
                     await response.write(event.encode() if has_news else b": alive\n\n")
     response.force_close()
     return response

@@ -12,10 +12,11 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from steering.control import endpoint_web
 from steering.control.endpoint_web import MAX_REQUEST_BYTES
 from steering.control.enrolment import MAX_FAILURES
 from steering.endpoint import device
-from steering.endpoint.device import client_context
+from steering.endpoint.device import client_context, trusting
 from steering.endpoint.enrol import request_for
 from steering.endpoint.service_link import ServiceLink, ServiceRefused, ServiceUnreachable
 from tests.control.helpers import anonymous_link, helpers_rig, link_of, new_key, opened
@@ -99,6 +100,20 @@ async def test_a_body_that_is_too_long(tmp_path: Path) -> None:
     async with helpers_rig(tmp_path / "service") as rig, anonymous_link(rig) as link:
         with pytest.raises(ServiceUnreachable, match="413"):
             await link.post("/enrol", {"token": "x" * MAX_REQUEST_BYTES})
+
+
+@pytest.mark.parametrize("sent", ["", "{", '{"token": "x"'])
+async def test_who_begins_a_body_and_never_ends_it_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    monkeypatch.setattr(endpoint_web, "BODY_S", 0.2)
+    async with helpers_rig(tmp_path / "service") as rig:
+        host, port = rig.url.removeprefix("https://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=trusting(rig.authority_pem()))
+        writer.write(f"POST /enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{sent}".encode())
+        async with asyncio.timeout(20):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
 
 
 # Everything else is for devices
