@@ -117,7 +117,7 @@ def test_reasons_in_the_troubleshooting_exist() -> None:
     assert set(first_column("docs/operations.md", "Troubleshooting", "seen")) <= set(REASONS)
 
 
-NOT_SETTINGS = ("py", "json", "decide", "example")  # files, a method of the policy, a host
+NOT_SETTINGS = ("py", "json", "toml", "decide", "example")  # files, a method of the policy, a host
 
 
 @pytest.mark.parametrize("page", PAGES)
