@@ -45,6 +45,8 @@ def install(
     if not kept.ca_pem:
         wrong_use("the policy carries no inspection CA: the service has none yet ('steering ca show' there says why)")
     machine = _machine(folder)
+    if machine.everybody and service:
+        _refuse_open_program()
     wanted = Wanted(
         ca_pem=kept.ca_pem,
         listen=endpoint_settings(folder).listen,
@@ -111,6 +113,20 @@ def _machine(folder: Path) -> "Machine":
     if sys.platform not in SYSTEMS:
         wrong_use(f"installing is not known for {sys.platform}")
     return detect(everybody=is_root(), state=folder)
+
+
+def _refuse_open_program() -> None:
+    """Exits with 2 where others than root could put another program in the place of the one that is to be run."""
+    from steering.endpoint.install.ownership import changed_by_others, own_places
+
+    if sys.platform == "win32":
+        return  # folders there have no mode that would tell
+    found = changed_by_others(own_places())
+    if found is not None:
+        wrong_use(
+            f"others than root may change {found}, from which the service would run with more rights than they have: "
+            "install Steering into a folder of root's, as /opt/steering, and run it from there; or use --no-service"
+        )
 
 
 def _forget(folder: Path) -> None:

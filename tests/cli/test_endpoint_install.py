@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from steering.cli import endpoint_install
 from steering.endpoint import device
 from steering.endpoint.capture import linux_nft
 from steering.endpoint.errors import EndpointError
+from steering.endpoint.install import ownership
 from steering.endpoint.install.machine import Machine
 from steering.endpoint.lock import locked
 from steering.endpoint.policy_keeping import fetch_policy
@@ -89,6 +91,19 @@ def test_without_an_inspection_ca_there_is_nothing_to_install(machine: Machine, 
     enrol(tmp_path, b"")
     code, _, err = install("install", "--state", tmp_path / "helper")
     assert code == 2 and "the policy carries no inspection CA" in err
+
+
+def test_a_service_for_everybody_runs_no_program_that_others_may_change(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever owns it would have the service's rights."""
+    enrol(tmp_path, origin_ca().file.read_bytes())
+    monkeypatch.setattr(endpoint_install, "_machine", lambda folder: replace(machine, everybody=True))
+    monkeypatch.setattr(ownership, "changed_by_others", lambda places: Path("/home/ann/.venv"))
+    code, _, err = install("install", "--state", tmp_path / "helper", "--dry-run")
+    assert code == 2 and "others than root may change /home/ann/.venv" in err
+    code, out, _ = install("install", "--state", tmp_path / "helper", "--dry-run", "--no-service")
+    assert code == 0 and "service user" not in out
 
 
 def test_what_cannot_be_let_go_is_a_finding(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

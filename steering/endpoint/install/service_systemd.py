@@ -100,8 +100,8 @@ def steps(machine: Machine) -> tuple[Step, ...]:
 
 def _for_all(machine: Machine, command: tuple[str, ...]) -> tuple[Step, ...]:
     path = machine.at(f"{SYSTEM_FOLDER}/{UNIT}")
-    # An interpreter below somebody's home may be closed to others.
-    may_run = ("runuser", "-u", SERVICE_USER, "--", command[0], "-c", "import steering")
+    # An interpreter below somebody's home may be closed to others.  -P: not from the working folder, whose it may be.
+    may_run = ("runuser", "-u", SERVICE_USER, "--", command[0], "-P", "-c", "import steering")
     return (
         Step(
             name="service user",

@@ -82,7 +82,7 @@ def test_commands_for_everybody(tmp_path: Path) -> None:
             *("--home-dir", state, "steering-endpoint"),
         ),
         ("chown", "-R", "-h", "steering-endpoint:steering-endpoint", state),
-        ("runuser", "-u", "steering-endpoint", "--", "/usr/bin/python3", "-c", "import steering"),
+        ("runuser", "-u", "steering-endpoint", "--", "/usr/bin/python3", "-P", "-c", "import steering"),
         ("systemctl", "daemon-reload"),
         ("systemctl", "enable", "--now", UNIT),
     ]
