@@ -154,6 +154,9 @@ def _device_of(served: ForHelpers, request: web.Request) -> Device:
         _refuse(served, 403, "this device is not known here: enrol it again", unknown=True)
     if device.revoked_at is not None:
         _refuse(served, 403, "this device has been revoked", revoked=True)
+    # A connection may outlive the certificate that opened it, and so may a session of TLS 1.2.
+    if ssl.cert_time_to_seconds(str(certificate["notAfter"])) <= served.clock():
+        _refuse(served, 403, "this device's certificate has expired: enrol it again")
     return device
 
 

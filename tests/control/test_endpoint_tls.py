@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -103,3 +103,29 @@ async def test_a_renewed_certificate_is_shown_from_the_next_handshake_on(tmp_pat
         show(context, authority.issue_server(["new.example"], time.time()))
         assert (await asked(port, helper, "new.example")).startswith("commonName")
         assert await asked(port, helper, "old.example") == "CERTIFICATE_VERIFY_FAILED"
+
+
+def _shake(server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLObject:
+    """A handshake in memory; the client's side of it, after the server has said something."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    there = server.wrap_bio(up, down, server_side=True)
+    here = client.wrap_bio(down, up, server_hostname="127.0.0.1", session=session)
+    for _ in range(4):
+        for side in (here, there):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    there.write(b"x")
+    assert here.read(1) == b"x"
+    return here
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_is_resumed(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    """It would bring back a certificate that is not verified again."""
+    authority = load_device_authority(tmp_path, time.time())
+    tls = EndpointTls(authority_pem=authority.pem, identity=authority.issue_server(["127.0.0.1"], time.time()))
+    server, client = context_of(tls, required=True), credential(tmp_path / "1", authority)
+    client.maximum_version = version
+    first = _shake(server, client, None)
+    assert first.session is not None and not first.session.has_ticket
+    assert not _shake(server, client, first.session).session_reused

@@ -162,6 +162,20 @@ async def test_a_device_that_the_registry_has_lost_is_not_believed(tmp_path: Pat
         assert caught.value.unknown
 
 
+async def test_a_connection_does_not_outlive_the_certificate_that_opened_it(tmp_path: Path) -> None:
+    clock = [time.time()]
+    async with helpers_rig(tmp_path / "service", clock=lambda: clock[0]) as rig:
+        credential = await rig.enrolled(tmp_path / "helper")
+        async with link_of(tmp_path / "helper") as link:
+            clock[0] = credential.certificate.not_valid_after_utc.timestamp() - 1
+            assert await link.post("/heartbeat", {})
+            clock[0] += 1
+            assert await refused(link, "POST", "/heartbeat") == (
+                403,
+                "this device's certificate has expired: enrol it again",
+            )
+
+
 async def test_a_certificate_that_has_ended_gets_nowhere(tmp_path: Path) -> None:
     clock = [time.time() - 91 * 86400]
     async with helpers_rig(tmp_path / "service", clock=lambda: clock[0]) as rig:
