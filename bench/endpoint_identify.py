@@ -134,6 +134,7 @@ async def measure(step: str, ask: Asking, clients: Generator[Client, None, None]
     with contextlib.closing(clients):
         for _ in range(rounds):
             client = next(clients)
+            await asyncio.sleep(0)  # what happened meanwhile is taken in, as it is in an idle helper
             with client.connected() as ends:
                 began = time.perf_counter_ns()
                 pid = await ask(ends)
@@ -188,6 +189,7 @@ async def rows(rounds: int) -> list[Row]:
     with socket.create_server(("127.0.0.1", 0)) as listener, control_group() as group:
         oldest = Client(listener)
         sees, bare = ladder(sees=True), ladder(sees=False)
+        sees.watch()
         with crowd(PROCESSES):
             known = Client(listener)
             found.append(await measure("socket map (eBPF), seen before", by(sees), again(known), rounds))

@@ -25,6 +25,9 @@ class Ends:
     remote: Address
     remote_port: int
 
+    def __hash__(self) -> int:
+        return hash((self.local_port, self.remote_port))  # addresses are slow to hash, and nearly always the same
+
 
 class Method(Enum):
     """The step of the ladder that answered."""

@@ -36,6 +36,7 @@ from steering.policy.facts import System
 T = TypeVar("T")
 
 DEADLINE_S = 0.1
+SEARCH_S = 2.0  # a search goes on for so long when nobody waits for it any more: the next connection is known then
 RECENT_TRIED = 4  # 40 us for the right one, some 60 us for each wrong one before it
 INLINE_DESCRIPTORS = 256  # some 3 us each; looking through more of them is for a thread
 LEADS = 1024
@@ -83,6 +84,7 @@ class LinuxIdentifier:
         self._leads: OrderedDict[Ends, _Lead] = OrderedDict()
         self._searching = ThreadPoolExecutor(max_workers=2, thread_name_prefix="identify")
         self._looking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="attributes")
+        self._is_closed = False
         self._watching: asyncio.AbstractEventLoop | None = None
 
     # Inline
@@ -238,12 +240,15 @@ class LinuxIdentifier:
         return lead if sock is not None and sock.cookie == lead.sock.cookie else None
 
     async def _search(self, lead: _Lead, sock: Socket, began_ns: int) -> Identity:
-        deadline = time.monotonic() + DEADLINE_S
         if lead.connected is not None:
             found = await self._at_rest(sock, lead.connected, began_ns)
             if found is not None:
                 return found
-        holders = await _in_thread(self._searching, self._holders.find, sock, deadline)
+        find = partial(self._holders.find, all_matter=self._may_judge(lead))
+        deadline = time.monotonic() + SEARCH_S
+        searching = asyncio.get_running_loop().run_in_executor(self._searching, find, sock, deadline)
+        searching.add_done_callback(self._saw_holders)
+        holders = await _waited(searching)
         if holders is None:
             return _unknown(TOO_LONG, began_ns)
         if not holders.pids:
@@ -258,6 +263,13 @@ class LinuxIdentifier:
             return self._answer(sock, known.process, executable, holders.method, began_ns, SHARED)
         held = self._by_descriptor(sock, known, executable, now_ns, holders.method, began_ns, holders.closing)
         return held or self._answer(sock, known.process, executable, holders.method, began_ns, MAY_HAVE_CHANGED)
+
+    def _saw_holders(self, searching: asyncio.Future[Holders | None]) -> None:
+        if self._is_closed or searching.cancelled() or searching.exception() is not None:
+            return
+        holders = searching.result()
+        if holders is not None and holders.closing is not None and self._recent.get(holders.pids[0]) is None:
+            self._recent.add(holders.pids[0])
 
     async def _at_rest(self, sock: Socket, connected: Connected, began_ns: int) -> Identity | None:
         """The process that connected, once it is seen at rest; None where that cannot be, or not be known."""
@@ -294,13 +306,19 @@ class LinuxIdentifier:
                 return _unknown(NOT_FOUND, began_ns)
             if any(other != first for other in executables):
                 return self._answer(sock, processes[0], first, holders.method, began_ns, SHARED)
+            if not self._may_judge(lead):
+                return self._answer(sock, processes[0], first, holders.method, began_ns, MAY_HAVE_CHANGED)
             rest = [await _rests(process) for process in processes]
             if not all(rest) or not self._are_unchanged(holders.pids, lead):
                 return self._answer(sock, processes[0], first, holders.method, began_ns, MAY_HAVE_CHANGED)
             return self._answer(sock, processes[0], first, holders.method, began_ns)
 
+    def _may_judge(self, lead: _Lead) -> bool:
+        """Whether holders of a descriptor that stays open can be told to have been the same since the connect."""
+        return self._events is not None and lead.accepted_ns is not None and lead.connected is None
+
     def _are_unchanged(self, pids: Iterable[int], lead: _Lead) -> bool:
-        if self._events is None or lead.accepted_ns is None or lead.connected is not None:
+        if self._events is None or lead.accepted_ns is None or not self._may_judge(lead):
             return False
         self._events.drain()
         since_ns = lead.accepted_ns - QUEUED_NS
@@ -332,6 +350,7 @@ class LinuxIdentifier:
             self._watching.add_reader(self._events.fileno(), self._events.drain)
 
     def close(self) -> None:
+        self._is_closed = True
         self._searching.shutdown(wait=False, cancel_futures=True)
         self._looking.shutdown(wait=False, cancel_futures=True)
         self._recent.close()

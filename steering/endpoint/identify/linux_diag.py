@@ -15,7 +15,9 @@ NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 20, 1
 _INET_DIAG_CGROUP_ID = 21
 _TCP_TIME_WAIT = 6
-_REQUEST = struct.Struct("=IHHIIBBBxI")  # nlmsghdr, then family, protocol, extensions, pad, states
+# nlmsghdr; family, protocol, extensions, pad, states; ports, addresses, interface, cookie
+_REQUEST = struct.Struct("=IHHIIBBBxI4s16s16sI8s")
+_ASKED = 24  # offset of the ports and addresses
 _PORTS = struct.Struct(">HH")
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -50,20 +52,28 @@ class SockDiag:
         """The client's socket of a connection; None where there is none (any more, or in this network namespace)."""
         family = socket.AF_INET if ends.remote.version == 4 else socket.AF_INET6
         self._sequence = sequence = self._sequence + 1 & 0xFFFFFFFF
-        identity = (
-            _PORTS.pack(ends.local_port, ends.remote_port)
-            + ends.local.packed.ljust(16, b"\0")
-            + ends.remote.packed.ljust(16, b"\0")
-        )
-        head = _REQUEST.pack(
-            72, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, sequence, 0, family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF
+        request = _REQUEST.pack(
+            _REQUEST.size,
+            _SOCK_DIAG_BY_FAMILY,
+            _NLM_F_REQUEST,
+            sequence,
+            0,
+            family,
+            socket.IPPROTO_TCP,
+            0,
+            0xFFFFFFFF,
+            _PORTS.pack(ends.local_port, ends.remote_port),
+            ends.local.packed,  # padded with zeros
+            ends.remote.packed,
+            0,
+            _ANY_COOKIE,
         )
         try:
-            self._socket.send(head + identity + b"\0\0\0\0" + _ANY_COOKIE)
+            self._socket.send(request)
             while True:  # the kernel has answered before send returns
-                answer = self._socket.recv(4096)
+                answer = self._socket.recv(512)
                 if not is_older(answer, sequence):
-                    return read_answer(answer, identity, sequence)
+                    return read_answer(answer, request[_ASKED : _ASKED + 36], sequence)
         except OSError:
             return None
 
@@ -92,6 +102,8 @@ def read_answer(answer: bytes, identity: bytes, sequence: int) -> Socket | None:
 
 def _same(answer: bytes, identity: bytes) -> bool:
     """The ports and addresses asked for; an IPv4-mapped socket answers with the IPv4 ones."""
+    if answer[_ID : _ID + 36] == identity:
+        return True
     if answer[_ID : _ID + 4] != identity[:4]:
         return False
     return all(_bare(answer[_ID + at : _ID + at + 16]) == _bare(identity[at : at + 16]) for at in (4, 20))

@@ -45,21 +45,27 @@ class Process:
     Once it has ended everything here answers None or False, also when its number has been given to another.
     """
 
-    __slots__ = ("_folder", "_last", "pid")
+    __slots__ = ("_executable", "_folder", "_last", "_link", "pid")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._folder = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._link = ""
+        self._executable: Executable | None = None
         self._last = "3"  # where its newest socket was found: often the next one has the same number
 
     def executable(self) -> Executable | None:
         """What it executes now; None where it has ended or may not be looked at."""
         try:
             link = os.readlink("exe", dir_fd=self._folder)
-            gone = link.endswith(DELETED) and self.file().st_nlink == 0
+            if link == self._link:
+                return self._executable
+            if link.endswith(DELETED):
+                return read_executable(link, self.file().st_nlink == 0)
         except OSError:
             return None
-        return read_executable(link, gone)
+        self._link, self._executable = link, read_executable(link, False)
+        return self._executable
 
     def file(self) -> os.stat_result:
         """The file that it executes.  Raises OSError."""
@@ -177,15 +183,30 @@ def read_executable(link: str, gone: bool) -> Executable:
     it has no name that anybody could vouch for.  Bytes that are not UTF-8 are written out (``\\xff``).
     """
     path = link[: -len(DELETED)] if gone else link
-    path = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if not path.isascii():
+        path = os.fsencode(path).decode("utf-8", "backslashreplace")
     if not path.startswith("/") or (gone and path.startswith("/memfd:")):
         return Executable(path, "", gone)
     return Executable(path, path.rpartition("/")[2], gone)
 
 
 def pids() -> list[int]:
-    """Every process, the newest number first."""
-    return sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
+    """Every process, the newest first."""
+    return newest_first((int(name) for name in os.listdir("/proc") if name.isdigit()), _last_pid())
+
+
+def newest_first(numbers: Iterable[int], last: int) -> list[int]:
+    """In the order in which they were given away: upwards, and from the lowest again after the highest."""
+    return sorted(numbers, key=lambda number: (number <= last, number), reverse=True)
+
+
+def _last_pid() -> int:
+    """The number that was given away last; 0 where that is not told."""
+    try:
+        with open("/proc/loadavg", "rb") as file:
+            return int(file.read(128).split()[4])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def relatives(pid: int) -> Iterator[int]:
@@ -201,10 +222,10 @@ def relatives(pid: int) -> Iterator[int]:
 
 
 def cgroup_members(folder: str) -> list[int]:
-    """The processes of a control group, the newest number first."""
+    """The processes of a control group, the newest first."""
     try:
         with open(f"{folder}/cgroup.procs", "rb") as file:
-            return sorted(map(int, file.read(1 << 20).split()), reverse=True)
+            return newest_first(map(int, file.read(1 << 20).split()), _last_pid())
     except (OSError, ValueError):
         return []
 

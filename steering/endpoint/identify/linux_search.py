@@ -30,8 +30,11 @@ class HolderSearch:
         self._root = cgroup_root
         self._groups: dict[int, str] = {}
 
-    def find(self, sock: Socket, deadline: float) -> Holders | None:
-        """Who holds the socket, and by which step that was found; None where the time is up (time.monotonic)."""
+    def find(self, sock: Socket, deadline: float, *, all_matter: bool = True) -> Holders | None:
+        """Who holds the socket, and by which step that was found; None where the time is up (time.monotonic).
+
+        all_matter: whether the others are worth a look where the first has a descriptor that stays open.
+        """
         seen: set[int] = set()
         found: list[int] = []
         for method, step in ((Method.CGROUP, self._members), (Method.SCAN, _everybody)):
@@ -46,6 +49,8 @@ class HolderSearch:
                     return Holders(method=method, pids=(pid,), closing=held)
                 if held is not None:
                     found.append(pid)
+                    if not all_matter:
+                        return Holders(method=method, pids=(pid,))
         return Holders(method=Method.SCAN, pids=tuple(found))
 
     def _members(self, group: int) -> list[int]:

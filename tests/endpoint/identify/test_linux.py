@@ -132,14 +132,14 @@ CASES = {
     "its child becomes another program": Case(
         code=f"{START}if os.fork() == 0: os.execv(sys.argv[2], {RUN_LAT})\nwait()",
         closing=everywhere("slack"),
-        open=everywhere(SHARED, map_alone=SHARED),
+        open=everywhere(SHARED, map_alone=MAY_HAVE_CHANGED, bare=MAY_HAVE_CHANGED),
     ),
     "its child became another program before it connected": Case(
         code="s = socket.socket(); s.set_inheritable(sys.argv[3] == '1')\n"
         f"if os.fork() == 0: os.execv(sys.argv[2], {RUN_LAT})\n"
         "wait(); s.connect(('127.0.0.1', int(sys.argv[1]))); wait()",
         closing=everywhere("slack"),
-        open=everywhere(SHARED, map_and_events="slack"),
+        open=everywhere(MAY_HAVE_CHANGED, map_and_events="slack", events_alone=SHARED),
     ),
     "it is handed to another program": Case(
         code="a, b = socket.socketpair(); b.set_inheritable(True)\n"
@@ -494,7 +494,7 @@ async def test_what_takes_too_long_is_unknown(
     programs: Programs, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = threading.Event()
-    monkeypatch.setattr(HolderSearch, "find", lambda *_: stuck.wait(20))
+    monkeypatch.setattr(HolderSearch, "find", lambda *_, **__: stuck.wait(20))
     monkeypatch.setattr(ladder_module, "DEADLINE_S", 0.01)
     identifier = ladder("bare")
     with programs.running("slack", CASES["a program connects"].code, listener.port, "", 0), listener.accept() as given:
@@ -504,10 +504,28 @@ async def test_what_takes_too_long_is_unknown(
     identifier.close()
 
 
+async def test_a_search_that_nobody_waits_for_any_more_serves_the_next(
+    programs: Programs, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identifier = ladder("bare")
+    code = "kept = []\nwhile True: kept.append(connect(int(sys.argv[1]))); wait()"
+    with programs.running("slack", code, listener.port) as process:
+        with listener.accept() as accepted, monkeypatch.context() as hurried:
+            hurried.setattr(ladder_module, "DEADLINE_S", 0)
+            assert outcome(await identify(identifier, accepted)) == TOO_LONG
+            await eventually(lambda: identifier._recent.get(process.pid))
+        go_on(process)
+        with listener.accept() as accepted:
+            found = identifier.fast(accepted.ends)
+            assert found is not None
+            assert (outcome(found), found.method) == ("slack", Method.RECENT)
+    identifier.close()
+
+
 async def test_a_search_stops_at_its_deadline(
     programs: Programs, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ladder_module, "DEADLINE_S", 0)
+    monkeypatch.setattr(ladder_module, "SEARCH_S", 0)
     identifier = ladder("bare")
     with programs.running("slack", CASES["a program connects"].code, listener.port, "", 0), listener.accept() as given:
         assert outcome(await identify(identifier, given)) == TOO_LONG

@@ -15,6 +15,7 @@ from steering.endpoint.identify.linux_procfs import (
     Process,
     cgroup_folders,
     cgroup_members,
+    newest_first,
     open_process,
     pids,
     read_executable,
@@ -255,7 +256,27 @@ say(pid); wait()
         assert sorted(relatives(running.pid)) == sorted([os.getpid(), child])
         assert list(relatives(child)) == [running.pid]
         assert {running.pid, child, os.getpid()} <= set(pids())
-        assert pids() == sorted(pids(), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "last", "expected"),
+    [
+        ([1, 50, 300, 40], 300, [300, 50, 40, 1]),
+        ([1, 50, 300, 40], 299, [50, 40, 1, 300]),  # the highest is from before the numbers began anew
+        ([1, 50, 300, 40], 50, [50, 40, 1, 300]),
+        ([1, 50, 300, 40], 49, [40, 1, 300, 50]),
+        ([1, 50, 300, 40], 0, [300, 50, 40, 1]),
+        ([], 7, []),
+    ],
+)
+def test_newest_first(numbers: list[int], last: int, expected: list[int]) -> None:
+    assert newest_first(numbers, last) == expected
+
+
+def test_what_was_started_last_comes_first(programs: Programs) -> None:
+    with programs.running("slack", WAIT) as one, programs.running("slack", WAIT) as two:
+        order = pids()
+        assert order.index(two.pid) < order.index(one.pid) < order.index(os.getpid())
 
 
 def test_children_of_a_thread_are_relatives_too() -> None:

@@ -52,6 +52,8 @@ def test_without_one_all_holders_are_found(programs: Programs) -> None:
         found = HolderSearch(None).find(socket_of(inode), later())
         assert found is not None
         assert (found.method, sorted(found.pids), found.closing) == (Method.SCAN, sorted([process.pid, child]), None)
+        first = HolderSearch(None).find(socket_of(inode), later(), all_matter=False)
+        assert first == Holders(method=Method.SCAN, pids=found.pids[:1])
         go_on(process)
 
 
