@@ -174,13 +174,15 @@ async def _self_test() -> "tuple[Tested, ...]":
 
 def _installation(folder: Path, listen: str, ca_pem: str) -> dict[str, Any]:
     """What an installation here consists of; nothing where that cannot be known."""
-    from steering.endpoint.install.machine import SYSTEMS, detect
+    from steering.endpoint.install.machine import SYSTEMS, detect, state_folder
     from steering.endpoint.install.plan import Wanted
 
     if not ca_pem or sys.platform not in SYSTEMS:
         return {}
+    # Whoever looks: this folder is that of the service for everybody.
+    everybody = is_root() or folder == state_folder(SYSTEMS[sys.platform], everybody=True, home=Path.home())
     return {
-        "machine": detect(everybody=is_root(), state=folder),
+        "machine": detect(everybody=everybody, state=folder),
         "wanted": Wanted(ca_pem=ca_pem, listen=listen),
     }
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from steering.cli import endpoint_look
+from steering.endpoint.install import machine
 from steering.endpoint.policy_keeping import fetch_policy
 from tests.cli.runner import run
-from tests.control.helpers import helpers_rig
+from tests.control.helpers import CA_PEM, helpers_rig
+from tests.inspector.origin import origin_ca
 
 RULES = [
     {"name": "Slack", "programs": ["slack"], "domains": ["tool.example"]},
@@ -17,16 +20,16 @@ RULES = [
 ]
 
 
-def folder_with_policy(folder: Path) -> Path:
+def folder_with_policy(folder: Path, ca_pem: bytes = CA_PEM) -> Path:
     """A helper's folder whose service has gone."""
-    asyncio.run(_fetched(folder))
+    asyncio.run(_fetched(folder, ca_pem))
     return folder / "helper"
 
 
-async def _fetched(folder: Path) -> None:
+async def _fetched(folder: Path, ca_pem: bytes) -> None:
     async with helpers_rig(folder / "service") as rig:
         credential = await rig.enrolled(folder / "helper")
-        await rig.publish(RULES)
+        await rig.publish(RULES, ca_pem)
         await fetch_policy(folder / "helper", credential)
 
 
@@ -88,6 +91,27 @@ def test_doctor_on_a_folder_whose_service_has_gone(tmp_path: Path) -> None:
     assert (found["enrolment"], found["policy"], found["control service"]) == ("ok", "ok", "problem")
     result = run("endpoint", "doctor", "--state", folder)
     assert "problem control service: " in result.stdout and "look at network, firewall" in result.stdout
+
+
+@pytest.mark.needs("linux")
+def test_doctor_asked_by_an_ordinary_user_looks_at_what_was_installed_for_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, looked = folder_with_policy(tmp_path, origin_ca().file.read_bytes()), []
+
+    def of_everybody(system: str, *, everybody: bool, home: Path) -> Path:
+        return folder if everybody else home / "own"
+
+    def detected(*, everybody: bool, state: Path) -> machine.Machine:
+        looked.append((everybody, state))
+        return detect(everybody=False, state=state)
+
+    detect = machine.detect
+    monkeypatch.setattr(machine, "state_folder", of_everybody)
+    monkeypatch.setattr(machine, "detect", detected)
+    monkeypatch.setattr(endpoint_look, "is_root", lambda: False)
+    run("endpoint", "doctor", "--state", folder)
+    assert looked == [(True, folder)]
 
 
 def test_doctor_where_nothing_is_enrolled(tmp_path: Path) -> None:
