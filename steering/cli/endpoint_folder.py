@@ -1,22 +1,24 @@
-"""The helper's state folder that a command means, and what is kept there."""
+"""The helper's state folder that a command means, and what is kept there.
+
+Its own modules are imported where they are needed: every command of ``steering`` would wait for them.
+"""
 
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from steering.cli.terminal import wrong_use
-from steering.endpoint.bundle import store
-from steering.endpoint.bundle.client import FOLDER as BUNDLE_FOLDER
-from steering.endpoint.bundle.content import Bundle, parse_bundle
 from steering.endpoint.errors import EndpointError
 from steering.endpoint.install.machine import SYSTEMS, state_folder
 from steering.endpoint.settings import EndpointSettings
-from steering.endpoint.settings_file import load_settings
+
+if TYPE_CHECKING:
+    from steering.endpoint.bundle.content import Bundle
 
 StateOption = Annotated[
     Path | None,
@@ -33,7 +35,7 @@ StateOption = Annotated[
 class Kept:
     """The last good policy.  ca_pem: of the inspection CA, "" where it carries none."""
 
-    bundle: Bundle
+    bundle: "Bundle"
     ca_pem: str
 
 
@@ -50,6 +52,8 @@ def is_root() -> bool:
 
 def endpoint_settings(folder: Path, overrides: Mapping[str, object] | None = None) -> EndpointSettings:
     """Exits with 2 where they are wrong."""
+    from steering.endpoint.settings_file import load_settings
+
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     try:
         return load_settings(folder, os.environ, given)
@@ -59,8 +63,12 @@ def endpoint_settings(folder: Path, overrides: Mapping[str, object] | None = Non
 
 def kept_policy(folder: Path) -> Kept | None:
     """None where none was ever fetched.  Exits with 2 where it is damaged or may not be read."""
+    from steering.endpoint.bundle import store
+    from steering.endpoint.bundle.client import FOLDER
+    from steering.endpoint.bundle.content import parse_bundle
+
     try:
-        found = store.load(folder / BUNDLE_FOLDER)
+        found = store.load(folder / FOLDER)
         return Kept(bundle=parse_bundle(found.policy), ca_pem=found.ca_pem.decode("ascii")) if found else None
     except EndpointError as exc:
         wrong_use(str(exc))

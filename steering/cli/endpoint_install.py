@@ -13,7 +13,6 @@ from steering.cli.endpoint_folder import StateOption, endpoint_folder, endpoint_
 from steering.cli.running import JsonOption
 from steering.cli.terminal import complain, print_json, wrong_use
 from steering.endpoint import device
-from steering.endpoint.bundle.client import FOLDER as BUNDLE_FOLDER
 from steering.endpoint.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -130,9 +129,11 @@ def _refuse_open_program() -> None:
 
 
 def _forget(folder: Path) -> None:
+    from steering.endpoint.bundle.client import FOLDER
+
     device.forget(folder)
-    if (folder / BUNDLE_FOLDER).exists():
-        shutil.rmtree(folder / BUNDLE_FOLDER)
+    if (folder / FOLDER).exists():
+        shutil.rmtree(folder / FOLDER)
 
 
 def _end(outcomes: "Sequence[Outcome]", as_json: bool) -> NoReturn:

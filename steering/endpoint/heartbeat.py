@@ -4,8 +4,8 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 
-from steering.endpoint.errors import EndpointError
-from steering.endpoint.service_link import ServiceLink, ServiceRefused
+from steering.endpoint.errors import EndpointError, ServiceRefused
+from steering.endpoint.service_link import ServiceLink
 from steering.process.logs import logger
 
 EVERY_S = 60.0

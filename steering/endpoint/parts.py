@@ -1,6 +1,7 @@
-"""What a running helper consists of, put together in the order in which it is begun; the stack ends it in reverse.
+"""What a helper needs to serve, put together in the order in which it is begun; the stack ends it in reverse.
 
-The policy that is kept on disk is in force before the first connection is taken.
+The policy that is kept on disk is in force before the first connection is taken.  What keeps it up to date comes
+after that (``upkeep``).
 """
 
 import asyncio
@@ -13,11 +14,9 @@ from pathlib import Path
 from steering.endpoint.bundle.fetch import ServiceFetcher
 from steering.endpoint.bundle.keeper import BundleKeeper
 from steering.endpoint.bundle.live import LiveBundle
-from steering.endpoint.bundle.watch import BundleWatch
 from steering.endpoint.capturing import Capturing, let_go
 from steering.endpoint.device import Credential, client_context
 from steering.endpoint.errors import EndpointError
-from steering.endpoint.heartbeat import Heartbeat
 from steering.endpoint.identify import open_identifier
 from steering.endpoint.listening import Listening, bind
 from steering.endpoint.policy_keeping import keeper_of
@@ -25,9 +24,8 @@ from steering.endpoint.proxy.dial import SystemResolver
 from steering.endpoint.proxy.inspector import InspectorLinks
 from steering.endpoint.proxy.service import EndpointProxy
 from steering.endpoint.proxy.works import Attester, Works
-from steering.endpoint.reporting import Reporting, own_system
-from steering.endpoint.service_link import ServiceLink
 from steering.endpoint.settings import EndpointSettings
+from steering.endpoint.this_system import own_system
 from steering.endpoint.trial import TriedIdentifier
 from steering.process.accesslog import AccessLog, as_json, as_text
 from steering.process.logs import logger
@@ -52,12 +50,17 @@ class Parts:
     keeper: BundleKeeper
     identifier: TriedIdentifier
     links: InspectorLinks
-    link: ServiceLink
     proxy: EndpointProxy
+    sink: AccessLog
     capturing: Capturing | None
-    watch: BundleWatch
-    heartbeat: Heartbeat
-    reporting: Reporting
+
+    def counters(self) -> dict[str, int]:
+        return {**self.proxy.counters(), "log:dropped": self.sink.dropped}
+
+    def problems(self) -> list[str]:
+        """What keeps it from doing all of its work now."""
+        found = [self.links.error, self.capturing.error if self.capturing else ""]
+        return [problem for problem in found if problem]
 
 
 async def begin(folder: Path, settings: EndpointSettings, credential: Credential, stack: AsyncExitStack) -> Parts:
@@ -73,19 +76,9 @@ async def begin(folder: Path, settings: EndpointSettings, credential: Credential
     stack.callback(sink.close)
     identifier = await _identifier(stack)
     works = _works(settings, credential, live, identifier, shown, sink, stack)
-    link = ServiceLink(credential.service_url, shown.context)
-    stack.push_async_callback(link.close)
     proxy = EndpointProxy(works)
     stack.push_async_callback(proxy.close)
     capturing = await stack.enter_async_context(_capturing(folder, settings, listening))
-    reporting = Reporting(
-        folder=folder,
-        settings=settings,
-        keeper=keeper,
-        identifier=identifier,
-        counters=lambda: {**proxy.counters(), "log:dropped": sink.dropped},
-        problems=lambda: [works.links.error, capturing.error if capturing else ""],
-    )
     return Parts(
         live=live,
         listening=listening,
@@ -93,12 +86,9 @@ async def begin(folder: Path, settings: EndpointSettings, credential: Credential
         keeper=keeper,
         identifier=identifier,
         links=works.links,
-        link=link,
         proxy=proxy,
+        sink=sink,
         capturing=capturing,
-        watch=BundleWatch(keeper.update, link.events, poll_s=settings.poll_s),
-        heartbeat=Heartbeat(link, reporting.report),
-        reporting=reporting,
     )
 
 

@@ -13,8 +13,8 @@ from steering.endpoint.errors import EndpointError
 from steering.endpoint.install.machine import detect, state_folder
 from steering.endpoint.install.plan import Wanted
 from steering.endpoint.settings import EndpointSettings
+from steering.endpoint.this_system import own_system
 from steering.endpoint.trial import TriedIdentifier
-from steering.policy import System
 from steering.process.logs import logger
 
 LOOK_S = 300.0
@@ -85,11 +85,6 @@ def own_version() -> str:
         return version("steering")
     except PackageNotFoundError:  # a bare checkout
         return "unknown"
-
-
-def own_system() -> System:
-    """What rules call this system."""
-    return {"Linux": System.LINUX, "Darwin": System.MACOS}.get(platform.system(), System.WINDOWS)
 
 
 def _differs(value: str) -> bool:

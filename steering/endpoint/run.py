@@ -15,14 +15,12 @@ from pathlib import Path
 
 from steering.endpoint import device
 from steering.endpoint.bundle.content import Bundle
-from steering.endpoint.device import Credential, client_context
-from steering.endpoint.enrol import keep_renewed
-from steering.endpoint.errors import EndpointError
+from steering.endpoint.device import Credential
 from steering.endpoint.identify.wanted import wanted_of
 from steering.endpoint.lock import locked
 from steering.endpoint.parts import Parts, begin
-from steering.endpoint.reporting import own_system
 from steering.endpoint.settings import EndpointSettings
+from steering.endpoint.this_system import own_system
 from steering.endpoint.trial import Trial
 from steering.process.logs import logger
 from steering.process.notify import ALIVE, READY, STOPPING, Supervising
@@ -54,6 +52,7 @@ class Helper:
         self._supervising = supervising or Supervising()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[object]] = set()
+        self._look_again: Callable[[], None] = lambda: None  # for a newer policy
 
     async def run(self, on_ready: Callable[[Serving], None] | None = None) -> None:
         """Serve until SIGTERM, Ctrl-C or ``stop``.  Raises EndpointError for what keeps it from starting."""
@@ -64,14 +63,12 @@ class Helper:
                 self._follow(parts)
                 parts.proxy.start(parts.listening.explicit, parts.listening.captured)
                 self._heed_signals(parts)
-                gc.collect()
-                gc.freeze()  # what is loaded now stays: the collector need not walk it again
                 serving = serving_of(credential, parts)
                 _say(serving)
                 if on_ready is not None:
                     on_ready(serving)
                 self._supervising.tell(READY)
-                await self._until_stopped(credential, parts)
+                await self._until_stopped(self._upkeep(credential, parts, stack))
                 self._supervising.tell(STOPPING)
                 log.info("stopping")
 
@@ -102,7 +99,7 @@ class Helper:
         loop = asyncio.get_running_loop()
 
         def refresh() -> None:
-            _elsewhere(parts)
+            self._elsewhere(parts)
             self._start(parts.identifier.try_now())
 
         for name, act in (("SIGTERM", self.stop), ("SIGINT", self.stop), ("SIGHUP", refresh)):
@@ -113,10 +110,24 @@ class Helper:
 
     # Meanwhile
 
-    async def _until_stopped(self, credential: Credential, parts: Parts) -> None:
+    def _upkeep(self, credential: Credential, parts: Parts, stack: AsyncExitStack) -> list[Work]:
+        from steering.endpoint.upkeep import begin_upkeep  # late: it serves before this is loaded
+
+        upkeep = begin_upkeep(self._folder, self._settings, credential, parts, stack)
+        self._look_again = upkeep.watch.look
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: the collector need not walk it again
+        return [
+            *upkeep.works(),
+            parts.identifier.try_again(lambda trial: log.info("programs are identified now", self_test=trial.words)),
+            self._keep_telling(),
+            notice_waking(lambda: self._elsewhere(parts)),
+        ]
+
+    async def _until_stopped(self, works: list[Work]) -> None:
         """Raises what a part raised that should have gone on."""
         stopping = asyncio.ensure_future(self._stop.wait())
-        lasting = [asyncio.ensure_future(work) for work in self._lasting(credential, parts)]
+        lasting = [asyncio.ensure_future(work) for work in works]
         done, _ = await asyncio.wait([stopping, *lasting], return_when=asyncio.FIRST_COMPLETED)
         started = [stopping, *lasting, *self._tasks]
         for task in started:
@@ -125,25 +136,10 @@ class Helper:
         for ended in done:
             ended.result()
 
-    def _lasting(self, credential: Credential, parts: Parts) -> list[Work]:
-        def renewed(credential: Credential) -> None:
-            try:
-                parts.shown.context = client_context(self._folder, credential)
-            except EndpointError as exc:
-                log.error("the renewed certificate cannot be used", error=str(exc))
-                return
-            parts.link.replace_context(parts.shown.context)
-            parts.links.replace_context(parts.shown.context)
-
-        return [
-            parts.watch.serve(),
-            parts.heartbeat.serve(),
-            parts.reporting.keep_looking(),
-            parts.identifier.try_again(lambda trial: log.info("programs are identified now", self_test=trial.words)),
-            keep_renewed(self._folder, credential, parts.link, renewed),
-            self._keep_telling(),
-            notice_waking(lambda: _elsewhere(parts)),
-        ]
+    def _elsewhere(self, parts: Parts) -> None:
+        """Everything that was true of the network may be so no longer."""
+        self._look_again()
+        parts.links.drop()
 
     async def _keep_telling(self) -> None:
         """That we live: from the loop that serves connections, so that one that hangs tells nothing."""
@@ -162,12 +158,6 @@ async def notice_waking(
         await asyncio.sleep(every_s)
         if abs(wall() - loop.time() - before) > SLEPT_S:
             act()
-
-
-def _elsewhere(parts: Parts) -> None:
-    """Everything that was true of the network may be so no longer."""
-    parts.watch.look()
-    parts.links.drop()
 
 
 def serving_of(credential: Credential, parts: Parts) -> Serving:

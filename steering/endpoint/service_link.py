@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from steering.endpoint.errors import EndpointError
+from steering.endpoint.errors import EndpointError, ServiceRefused, ServiceUnreachable
 from steering.policy.findings import printable
 
 TIMEOUT_S = 20.0
@@ -21,20 +21,6 @@ MAX_ANSWER_BYTES = 1 << 20
 MAX_EVENT_LINE = 4096
 MAX_SAID = 500  # characters of why it refuses
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError)
-
-
-class ServiceUnreachable(EndpointError):
-    """Nobody answered, or somebody else did."""
-
-
-class ServiceRefused(EndpointError):
-    """The service answered no.  revoked: this device; unknown: it is not known there."""
-
-    def __init__(self, text: str, status: int, *, revoked: bool = False, unknown: bool = False) -> None:
-        super().__init__(text)
-        self.status = status
-        self.revoked = revoked
-        self.unknown = unknown
 
 
 class ServiceLink:

@@ -18,7 +18,8 @@ from steering.control.enrolment import MAX_FAILURES
 from steering.endpoint import device
 from steering.endpoint.device import client_context, trusting
 from steering.endpoint.enrol import request_for
-from steering.endpoint.service_link import ServiceLink, ServiceRefused, ServiceUnreachable
+from steering.endpoint.errors import ServiceRefused, ServiceUnreachable
+from steering.endpoint.service_link import ServiceLink
 from tests.control.helpers import anonymous_link, helpers_rig, link_of, new_key, opened
 from tests.kit import eventually
 from tests.service import RULES

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from steering.endpoint.errors import ServiceRefused
 from steering.endpoint.heartbeat import MAX_ERROR, Heartbeat
-from steering.endpoint.service_link import ServiceRefused
 from tests.control.helpers import helpers_rig, link_of
 from tests.kit import eventually
 

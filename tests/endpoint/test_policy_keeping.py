@@ -7,9 +7,8 @@ import pytest
 from steering.endpoint.bundle import store
 from steering.endpoint.bundle.client import FOLDER
 from steering.endpoint.bundle.content import parse_bundle
-from steering.endpoint.errors import BundleError
+from steering.endpoint.errors import BundleError, ServiceUnreachable
 from steering.endpoint.policy_keeping import fetch_policy
-from steering.endpoint.service_link import ServiceUnreachable
 from tests.control.helpers import helpers_rig
 
 

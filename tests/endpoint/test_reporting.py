@@ -17,7 +17,7 @@ from steering.endpoint.errors import EndpointError
 from steering.endpoint.identify import UnknownIdentifier, selftest
 from steering.endpoint.identify.identity import Identifier, Identity, Method
 from steering.endpoint.policy_keeping import keeper_of
-from steering.endpoint.reporting import MAX_COUNTERS, Reporting, own_system, own_version
+from steering.endpoint.reporting import MAX_COUNTERS, Reporting, own_version
 from steering.endpoint.settings import EndpointSettings
 from steering.endpoint.trial import TriedIdentifier
 from steering.policy import System
@@ -113,8 +113,3 @@ async def test_looking_for_real(tmp_path: Path) -> None:
     it = await reporting(tmp_path)
     await it.look()
     assert it.drift is not None and it.drift["self_test"] == "ok" and it.drift["capture"] == "off"
-
-
-@pytest.mark.needs("linux")
-def test_this_system() -> None:
-    assert own_system() is System.LINUX

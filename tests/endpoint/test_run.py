@@ -143,7 +143,7 @@ async def test_a_renewed_certificate_is_shown_from_then_on(tmp_path: Path, monke
             shown.append(credential.certificate)
             return device.client_context(folder, credential)
 
-        monkeypatch.setattr("steering.endpoint.run.client_context", remember)
+        monkeypatch.setattr("steering.endpoint.upkeep.client_context", remember)
         async with serving(tmp_path / "helper"):
             await eventually(lambda: shown, what="a renewed certificate")
         renewed = device.load(tmp_path / "helper").certificate

@@ -13,7 +13,8 @@ from aiohttp import web
 from steering.control.device_authority import load_device_authority
 from steering.control.endpoint_tls import EndpointTls, context_of
 from steering.endpoint.device import trusting
-from steering.endpoint.service_link import MAX_ANSWER_BYTES, MAX_SAID, ServiceLink, ServiceRefused, ServiceUnreachable
+from steering.endpoint.errors import ServiceRefused, ServiceUnreachable
+from steering.endpoint.service_link import MAX_ANSWER_BYTES, MAX_SAID, ServiceLink
 
 
 @asynccontextmanager

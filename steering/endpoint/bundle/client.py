@@ -20,8 +20,7 @@ from tuf.ngclient import Updater, UpdaterConfig
 
 from steering.endpoint.bundle.content import CA_TARGET, POLICY_TARGET
 from steering.endpoint.bundle.fetch import ServiceFetcher
-from steering.endpoint.errors import BundleError
-from steering.endpoint.service_link import ServiceUnreachable
+from steering.endpoint.errors import BundleError, ServiceUnreachable
 
 FOLDER, ROOT = "bundle", "root.json"
 MAX_BUNDLE_BYTES = 64 << 20

@@ -13,8 +13,7 @@ from steering.endpoint.bundle import store
 from steering.endpoint.bundle.client import BundleClient, Fetched
 from steering.endpoint.bundle.content import Bundle, parse_bundle
 from steering.endpoint.bundle.live import LiveBundle
-from steering.endpoint.errors import BundleError
-from steering.endpoint.service_link import ServiceUnreachable
+from steering.endpoint.errors import BundleError, ServiceUnreachable
 from steering.process.logs import logger
 
 log = logger("bundle")

@@ -7,8 +7,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from steering.endpoint.errors import EndpointError
-from steering.endpoint.service_link import ServiceUnreachable
+from steering.endpoint.errors import EndpointError, ServiceUnreachable
 from steering.process.logs import logger
 
 HINT_JITTER_S = 2.0

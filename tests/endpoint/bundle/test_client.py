@@ -13,8 +13,7 @@ import pytest
 from steering.control.bundles import File
 from steering.endpoint.bundle.client import BundleClient, BundleExpired
 from steering.endpoint.bundle.content import CA_TARGET, POLICY_TARGET
-from steering.endpoint.errors import BundleError
-from steering.endpoint.service_link import ServiceUnreachable
+from steering.endpoint.errors import BundleError, ServiceUnreachable
 from tests.endpoint.bundle.repository import CA_PEM, Pair, bundle_of, pair
 
 Files = dict[str, File]

@@ -11,7 +11,7 @@ from steering.endpoint.bundle import store
 from steering.endpoint.bundle.content import CA_TARGET, POLICY_TARGET
 from steering.endpoint.bundle.keeper import BundleKeeper
 from steering.endpoint.bundle.live import LiveBundle
-from steering.endpoint.service_link import ServiceUnreachable
+from steering.endpoint.errors import ServiceUnreachable
 from tests.endpoint.bundle.repository import CA_PEM, Pair, bundle_of, pair, policy_of
 
 REVISIONS = {name: policy_of(name)[0].revision for name in ("a.example", "b.example", "c.example")}

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from steering.endpoint.bundle.watch import BACK_OFF_S, BundleWatch, back_off_s
-from steering.endpoint.service_link import ServiceUnreachable
+from steering.endpoint.errors import ServiceUnreachable
 from tests.kit import eventually
 
 
