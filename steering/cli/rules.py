@@ -1,18 +1,23 @@
-"""``steering rules``: look at the rules, switch them, add one, compare two files."""
+"""``steering rules``: look at the rules, switch them, add one, import others, compare two files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from steering.cli.rules_file import add_rule, change, find_rules, load_rules_file
+from steering.catalog import load_categories
+from steering.cli.rules_file import add_rule, change, find_rules, load_rules_file, read_bytes
 from steering.cli.running import ConfigOption, JsonOption
+from steering.cli.terminal import complain, print_json, wrong_use
 from steering.cli.terminal import console as new_console
-from steering.cli.terminal import print_json
-from steering.policy.document_edit import set_enabled
+from steering.imports.formats import FORMATS, Format
+from steering.imports.imported import Imported, Known, apart
+from steering.policy.document_edit import set_enabled, with_rule
 from steering.policy.findings import printable
-from steering.policy.model import Action, Reason
+from steering.policy.json_text import MAX_BYTES
+from steering.policy.model import Action, Reason, RuleModel
 from steering.policy.rules import Rule, RuleSet
 
 app = typer.Typer(no_args_is_help=True, help="Look at the rules and change them.")
@@ -102,6 +107,75 @@ def add(
     path = find_rules(rules, config)
     add_rule(path, rule | {key: value for key, value in given.items() if value})
     typer.echo(f"added '{printable(name)}' to {path}")
+
+
+@app.command("import", epilog="Formats: " + "; ".join(f"{name}: {form.about}" for name, form in FORMATS.items()) + ".")
+def import_(
+    form: Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What the other product is told.")],
+    rules: RulesOption = None,
+    config: ConfigOption = None,
+    write: Annotated[bool, typer.Option("--write", help="Add the rules; without it they are only shown.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the rules that another product's file comes to, and each line that could not be taken: 1 if there is one."""
+    if form not in FORMATS:
+        wrong_use(f"there is no format {printable(form)}: known are {', '.join(FORMATS)}")
+    path = find_rules(rules, config)
+    present, _ = load_rules_file(path)
+    known = Known(title=file.name, categories=load_categories(), groups=tuple(present.model.groups))
+    found = FORMATS[form].read(_text_of(file), known)
+    added = [_written(rule) for rule in apart(found.rules, {rule.name for rule in present.rules})]
+    if as_json:
+        print_json({"format": form, "dialect": FORMATS[form].dialect, "rules": added, "problems": _problems(found)})
+    else:
+        _print_import(FORMATS[form], file, added, found)
+    if write and added:
+        change(path, lambda text: _with_rules(text, added))
+    if not as_json:
+        done = f"added {len(added)} to {path}" if write else f"nothing was written; --write adds them to {path}"
+        typer.echo(done if added else f"there is no rule to add to {path}")
+    raise typer.Exit(1 if found.problems else 0)
+
+
+def _text_of(file: Path) -> str:
+    content = read_bytes(file)
+    if len(content) > MAX_BYTES:
+        wrong_use(f"{file} has more than {MAX_BYTES:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = content[: exc.start].count(b"\n") + 1
+        wrong_use(f"{file}:{line}: this is not UTF-8: save it as that first")
+
+
+def _written(rule: RuleModel) -> dict[str, object]:
+    """As ``add`` writes one: name, state and action first, and what is not said left out."""
+    first = {"name": rule.name, "enabled": rule.enabled, "action": rule.action.value}
+    return first | rule.model_dump(mode="json", exclude_defaults=True)
+
+
+def _with_rules(text: str, added: Sequence[dict[str, object]]) -> str:
+    for rule in added:
+        text = with_rule(text, rule)
+    return text
+
+
+def _problems(found: Imported) -> list[dict[str, object]]:
+    return [{"line": problem.line, "text": problem.text, "why": problem.why} for problem in found.problems]
+
+
+def _print_import(form: Format, file: Path, added: Sequence[dict[str, object]], found: Imported) -> None:
+    console = new_console()
+    console.print(Text(f"dialect: {form.dialect}"))
+    for rule in added:
+        state = "" if rule["enabled"] else "disabled, "
+        console.print(Text(f"+ {printable(str(rule['name']))}: {state}{rule['action']}"))
+        for key, value in rule.items():
+            for entry in value if isinstance(value, list) else ():
+                console.print(Text(f"    {key}: {printable(str(entry), 600)}"))
+    for problem in found.problems:
+        complain(f"{file}:{problem.line}: not taken: {problem.text}: {problem.why}")
 
 
 @app.command()

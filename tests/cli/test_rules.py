@@ -135,3 +135,57 @@ def test_diff_of_what_cannot_be_read(tmp_path: Path) -> None:
     for bad in (tmp_path / "missing.json", tmp_path):
         for pair in ((good, bad), (bad, good)):
             assert run("rules", "diff", *pair).exit_code == 2
+
+
+SQUID = """\
+acl pinned ssl::server_name .a.example www.b.example
+acl re ssl::server_name_regex x
+ssl_bump splice pinned
+ssl_bump splice re
+ssl_bump bump all
+"""
+TAKEN = {"name": "Squid: pinned", "enabled": True, "action": "bypass", "domains": ["a.example", "=www.b.example"]}
+
+
+def test_import_writes_only_when_told_to(tmp_path: Path) -> None:
+    rules, conf = a_copy(tmp_path), tmp_path / "squid.conf"
+    conf.write_text(SQUID)
+    before = rules.read_text()
+    shown = run("rules", "import", "squid", conf, "--rules", rules)
+    assert (shown.exit_code, rules.read_text()) == (1, before)
+    assert shown.stdout.splitlines() == [
+        "dialect: '.example.com' is the name and its subdomains, 'example.com' that name alone",
+        "+ Squid: pinned: bypass",
+        "    domains: a.example",
+        "    domains: =www.b.example",
+        f"nothing was written; --write adds them to {rules}",
+    ]
+    assert [line.split(": ")[0] for line in shown.stderr.splitlines()] == [f"{conf}:2", f"{conf}:4"]
+    for count in (1, 2):
+        assert run("rules", "import", "squid", conf, "--rules", rules, "--write").exit_code == 1
+        assert len(json.loads(rules.read_text())["rules"]) == len(json.loads(before)["rules"]) + count
+    written = json.loads(rules.read_text())["rules"][-2:]
+    assert written == [TAKEN, TAKEN | {"name": "Squid: pinned (2)"}]
+    assert run("check", rules).exit_code == 0
+
+
+def test_import_as_json(tmp_path: Path) -> None:
+    rules, conf = a_copy(tmp_path), tmp_path / "squid.conf"
+    conf.write_text("acl a dstdomain .a.example\nssl_bump terminate a\n")
+    result = run("rules", "import", "squid", conf, "--rules", rules, "--json", "--write")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "format": "squid",
+        "dialect": "'.example.com' is the name and its subdomains, 'example.com' that name alone",
+        "rules": [{"name": "Squid: a", "enabled": True, "action": "block", "domains": ["a.example"]}],
+        "problems": [],
+    }
+
+
+def test_import_of_what_cannot_be_read_is_wrong_use(tmp_path: Path) -> None:
+    rules, bad = a_copy(tmp_path), tmp_path / "bad.txt"
+    bad.write_bytes(b"a.example\n\xff\n")
+    assert run("rules", "import", "nothing", bad, "--rules", rules).exit_code == 2
+    assert run("rules", "import", "domains", tmp_path / "none", "--rules", rules).exit_code == 2
+    result = run("rules", "import", "domains", bad, "--rules", rules)
+    assert (result.exit_code, result.output.startswith(f"{bad}:2: this is not UTF-8")) == (2, True)
