@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from steering.policy import (
     UNSEEN,
+    Action,
     Decision,
     Effect,
     Fact,
@@ -22,6 +23,7 @@ from steering.policy import (
     Unseen,
     effect,
 )
+from steering.policy.decision import STRENGTH
 from steering.policy.hosts import Address
 from steering.policy.rules import GroupSource, UserSource
 
@@ -60,12 +62,14 @@ class Course:
     """What to do.  direct: dial ``dial`` here; else through the inspector.  named: of the strictest name.
 
     waits: the facts that are not known and could still change it.
+    blocks: a rule blocks one of the names, or may, so not even a dead inspector lets it go direct.
     """
 
     direct: bool
     named: Named
     dial: Host
     waits: frozenset[Fact]
+    blocks: bool
 
 
 def decide_name(policy: Policy, host: Host, facts: Facts, at: float) -> Named:
@@ -110,12 +114,13 @@ def asks_who(rules: Sequence[Rule]) -> bool:
 
 
 def _strictest(named: Sequence[Named]) -> Course:
-    kept = next((n for n in named if n.effect is not Effect.ENDPOINT_DIRECT), None)
+    kept = [n for n in named if n.effect is not Effect.ENDPOINT_DIRECT]
     return Course(
-        direct=kept is None,
-        named=kept or named[0],
+        direct=not kept,
+        named=max(kept or named[:1], key=lambda n: STRENGTH[n.decision.action]),
         dial=named[0].host,
         waits=frozenset().union(*(n.decision.pending for n in named)),
+        blocks=any(match.action is Action.BLOCK for n in named for match in n.decision.stricter),
     )
 
 

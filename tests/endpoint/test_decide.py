@@ -138,6 +138,25 @@ def test_course_by_everything_shown(authority: str, inner: str | None, direct: b
     assert (found.direct, found.named.host.text, found.dial.text) == (direct, decided, dial)
 
 
+@pytest.mark.parametrize(
+    ("hosts", "facts", "decided", "blocks"),
+    [
+        (["other.example"], Facts(), "other.example", False),
+        (["pin.example"], Facts(), "pin.example", False),
+        (["block.pin.example"], Facts(program=CURL), "block.pin.example", True),
+        (["block.pin.example"], Facts(program=SLACK), "block.pin.example", False),
+        (["block.pin.example"], Facts(), "block.pin.example", True),  # by curl, perhaps
+        # The strictest name is named, wherever it stands.
+        (["other.example", "block.pin.example"], Facts(program=CURL), "block.pin.example", True),
+        (["block.pin.example", "other.example"], Facts(program=CURL), "block.pin.example", True),
+        (["in.pin.example", "other.example"], Facts(), "in.pin.example", False),
+    ],
+)
+def test_what_may_be_blocked(hosts: list[str], facts: Facts, decided: str, blocks: bool) -> None:
+    found = course(POLICY, [parse_host(host) for host in hosts], facts, AT)
+    assert (found.named.host.text, found.blocks) == (decided, blocks)
+
+
 @pytest.mark.parametrize("action", ["inspect", "block"])
 @pytest.mark.parametrize(
     ("program", "direct", "waits"),

@@ -31,7 +31,7 @@ from steering.endpoint.proxy.request import (
 from steering.endpoint.proxy.sieve import cross_one
 from steering.endpoint.proxy.works import Works
 from steering.formats.attestation import HEADER
-from steering.policy import Action, Fact, parse_host
+from steering.policy import Fact, parse_host
 from steering.policy.hosts import Address
 from steering.streams.crossing import Crossing
 from steering.streams.link import Link
@@ -261,9 +261,9 @@ class Connection:
         self._cross_one(request, ready.link, head, None)
 
     async def _past_the_inspector(self, request: Connect | Plain, why: InspectorUnreachable) -> None:
-        """No inspector answers.  Only where the policy says so it goes direct then, and never what is blocked."""
+        """No inspector answers.  Only where the policy says so it goes direct then, and never what may be blocked."""
         assert self._course is not None
-        if self._bundle().modes.inspector_unreachable != "open" or self._course.named.decision.action is Action.BLOCK:
+        if self._bundle().modes.inspector_unreachable != "open" or self._course.blocks:
             raise why
         if isinstance(request, Connect):
             await self._establish()

@@ -106,12 +106,9 @@ class Relayed:
         bundle, shown = self._works.live.bundle, self._line.shown
         if not self._direct or bundle is None or shown is None:
             return
-        if self._line.reason == UNREACHABLE:
-            stays = bundle.modes.inspector_unreachable == "open"
-        else:
-            facts = self._works.facts(self._line.identity)
-            stays = course_of(bundle.policy, shown, facts, self._works.clock()).direct
-        if not stays:
+        found = course_of(bundle.policy, shown, self._works.facts(self._line.identity), self._works.clock())
+        past = self._line.reason == UNREACHABLE and bundle.modes.inspector_unreachable == "open" and not found.blocks
+        if not found.direct and not past:
             self._finish("policy-change")
 
     def abort(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from steering.endpoint.identify.identity import Identity
 from steering.policy.access import Access
 from tests.endpoint.proxy.rig import CURL, LOOPBACK, NOBODY, RULES, SLACK, Named, Rig, Wire, bound, limits, running
 from tests.kit import eventually
@@ -346,6 +347,22 @@ async def test_an_inspector_that_cannot_be_reached(
         await wire.close()
         found = await one_line(rig)
         assert (found.effect, found.reason) == (effect, reason)
+
+
+@pytest.mark.parametrize(("who", "effect"), [(SLACK, "refuse"), (NOBODY, "refuse"), (CURL, "direct")])
+async def test_who_may_be_blocked_does_not_get_past_a_dead_inspector(who: Identity, effect: str) -> None:
+    rules = [{"name": "no slack", "action": "block", "domains": ["www.example"], "programs": ["slack"]}]
+    async with running(bundle=False, identifier=Named(who)) as rig:
+        dead = bound()
+        rig.inspector.port = dead.getsockname()[1]
+        dead.close()
+        rig.swap(rules, inspector_unreachable="open")
+        wire = await rig.connect()
+        await wire.send(f"GET http://www.example:{rig.plain.port}/hello HTTP/1.1\r\n\r\n".encode())
+        assert (await wire.head()).startswith(b"HTTP/1.1 200 " if effect == "direct" else b"HTTP/1.1 502 ")
+        await wire.close()
+        found = await one_line(rig)
+        assert (found.effect, found.reason) == (effect, "inspector-unreachable")
 
 
 @pytest.mark.parametrize(

@@ -61,15 +61,30 @@ async def test_a_bypass_that_ends_closes_without_a_change_of_rules() -> None:
         await wire.close()
 
 
-@pytest.mark.parametrize(("mode", "ends"), [("open", False), ("closed", True)])
-async def test_what_went_past_the_inspector_lasts_as_long_as_that_is_allowed(mode: str, ends: bool) -> None:
+WWW_BLOCKED = [{"name": "not any more", "action": "block", "domains": ["www.example"]}]
+WWW_BYPASSED = [{"name": "by the way", "domains": ["www.example"]}]
+
+
+@pytest.mark.parametrize(
+    ("rules", "mode", "ends"),
+    [
+        (None, "open", False),
+        (None, "closed", True),
+        (WWW_BLOCKED, "open", True),
+        (WWW_BYPASSED, "open", False),
+        (WWW_BYPASSED, "closed", False),
+    ],
+)
+async def test_what_went_past_the_inspector_lasts_as_long_as_that_is_allowed(
+    rules: list[dict[str, Any]] | None, mode: str, ends: bool
+) -> None:
     async with running(bundle=False) as rig:
         dead = bound()
         rig.inspector.port = dead.getsockname()[1]
         dead.close()
         rig.swap(inspector_unreachable="open")
         wire = await rig.open(f"www.example:{rig.tls.port}", "www.example")
-        rig.swap(inspector_unreachable=mode)
+        rig.swap(rules, inspector_unreachable=mode)
         if ends:
             assert await wire.ended()
         else:
