@@ -14,10 +14,11 @@ from steering.endpoint.errors import BundleError
 from steering.policy import CategoryTable, Policy, ReservedSettings, compile_policy
 from steering.policy.document import as_line, read_document
 from steering.policy.errors import PolicyError
-from steering.policy.hosts import Address, normalise_name
+from steering.policy.hosts import Address, normalise_name, parse_host
 from steering.policy.rules import parse_network
 
 FORMAT = 1
+MAX_INSTANT = 253_402_300_799.0  # the end of the year 9999: what is later is no date
 POLICY_TARGET, CA_TARGET = "policy.json", "ca.pem"
 
 
@@ -56,7 +57,7 @@ class _Content(BaseModel):
 
     format: int
     revision: str
-    issued_at: float
+    issued_at: float = Field(ge=0, le=MAX_INSTANT, allow_inf_nan=False)
     rules: str
     categories: _Categories
     reserved: _Reserved
@@ -97,6 +98,7 @@ def parse_bundle(content: bytes) -> Bundle:
             raise BundleError("its rules: " + "; ".join(as_line(finding) for finding in reading.findings[:3]))
         policy = compile_policy(reading.rule_set, _reserved(found.reserved))
         addresses = frozenset(map(ip_address, found.inspector_addresses))
+        inspectors = tuple(map(_inspector, found.inspectors))
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         raise BundleError(f"the bundle cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
@@ -110,7 +112,7 @@ def parse_bundle(content: bytes) -> Bundle:
     return Bundle(
         policy=policy,
         issued_at=found.issued_at,
-        inspectors=tuple(found.inspectors),
+        inspectors=inspectors,
         inspector_addresses=addresses,
         modes=found.modes,
     )
@@ -146,6 +148,15 @@ def write_bundle(
         "modes": dict(modes),
     }
     return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _inspector(text: str) -> str:
+    """Raises ValueError, PolicyError."""
+    host, _, port = text.rpartition(":")
+    parse_host(host)
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536):
+        raise ValueError(f"{text!r} is no inspector: one is HOST:PORT")
+    return text
 
 
 def _reserved(content: _Reserved) -> ReservedSettings:

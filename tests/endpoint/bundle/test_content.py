@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from steering.endpoint.bundle.content import Modes, parse_bundle, write_bundle
+from steering.endpoint.bundle.content import MAX_INSTANT, Modes, parse_bundle, write_bundle
 from steering.endpoint.errors import BundleError
 from steering.policy import CategoryTable, Policy, ReservedSettings, compile_policy
 from steering.policy.document import load_document
@@ -71,6 +71,14 @@ def _without(key: str) -> Callable[[], bytes]:
         (lambda: written(rules='{"rules": [{"name": "all"}]}'), "its rules: 1:12 error: 'all' has no condition at all"),
         (lambda: written(rules=json.dumps({"rules": []})), "read rules differently"),
         (lambda: written(inspector_addresses=["nowhere"]), "nowhere"),
+        (lambda: written(inspectors=["nowhere"]), "is empty"),
+        (lambda: written(inspectors=["i.example:0"]), "'i.example:0' is no inspector: one is HOST:PORT"),
+        (lambda: written(inspectors=["i.example:65536"]), "'i.example:65536' is no inspector"),
+        (lambda: written(inspectors=["i.example:"]), "'i.example:' is no inspector"),
+        (lambda: written(inspectors=["a..b:1"]), "a..b"),
+        (lambda: written(issued_at=-1), "issued_at"),
+        (lambda: written(issued_at=float("nan")), "issued_at"),
+        (lambda: written(issued_at=MAX_INSTANT + 1), "issued_at"),
         (lambda: written(modes={"inspector_unreachable": "ajar"}), "inspector_unreachable"),
         (lambda: written(reserved={"internal_zones": ["a..b"], "internal_networks": [], "own_names": []}), "a..b"),
     ],
@@ -79,3 +87,9 @@ def test_what_is_wrong_is_said(content: Callable[[], bytes], why: str) -> None:
     with pytest.raises(BundleError) as caught:
         parse_bundle(content())
     assert why in str(caught.value)
+
+
+def test_what_is_just_right() -> None:
+    inspectors = ["i.example:1", "192.0.2.1:65535", "[2001:db8::1]:3130"]
+    found = parse_bundle(written(inspectors=inspectors, issued_at=MAX_INSTANT))
+    assert (found.inspectors, found.issued_at) == (tuple(inspectors), MAX_INSTANT)
