@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from steering.endpoint import device
@@ -62,13 +63,14 @@ class Helper:
                 parts = await begin(self._folder, self._settings, credential, stack)
                 self._follow(parts)
                 parts.proxy.start(parts.listening.explicit, parts.listening.captured)
+                await asyncio.gather(*self._tasks)  # with capture in force, before the network may be used
                 self._heed_signals(parts)
                 serving = serving_of(credential, parts)
                 _say(serving)
                 if on_ready is not None:
                     on_ready(serving)
                 self._supervising.tell(READY)
-                await self._until_stopped(self._upkeep(credential, parts, stack))
+                await self._until_stopped(await self._upkeep(credential, parts, stack))
                 self._supervising.tell(STOPPING)
                 log.info("stopping")
 
@@ -110,8 +112,10 @@ class Helper:
 
     # Meanwhile
 
-    def _upkeep(self, credential: Credential, parts: Parts, stack: AsyncExitStack) -> list[Work]:
-        from steering.endpoint.upkeep import begin_upkeep  # late: it serves before this is loaded
+    async def _upkeep(self, credential: Credential, parts: Parts, stack: AsyncExitStack) -> list[Work]:
+        # Late, and beside the loop: it serves before this is loaded, and while it is.
+        await asyncio.to_thread(import_module, "steering.endpoint.upkeep")
+        from steering.endpoint.upkeep import begin_upkeep
 
         upkeep = begin_upkeep(self._folder, self._settings, credential, parts, stack)
         self._look_again = upkeep.watch.look

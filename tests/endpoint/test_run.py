@@ -12,6 +12,7 @@ import pytest
 
 from steering.endpoint import device
 from steering.endpoint.bundle.watch import BundleWatch
+from steering.endpoint.capture import linux_nft
 from steering.endpoint.device import Credential
 from steering.endpoint.errors import EndpointError
 from steering.endpoint.policy_keeping import fetch_policy
@@ -112,6 +113,33 @@ async def test_what_the_supervisor_is_told(tmp_path: Path) -> None:
             f"STATUS=enforces policy {other}",
             "STOPPING=1",
         ]
+
+
+async def test_capture_is_in_force_before_it_says_that_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for it to be ready, and then lets the network be used, lets nothing past it."""
+    order: list[str] = []
+
+    async def keep(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("os.getuid", lambda: 4242)
+    monkeypatch.setattr(linux_nft, "apply", lambda plan, folder: order.append(f"capture, {plan.dead}"))
+    monkeypatch.setattr(linux_nft, "keep", keep)
+    async with helpers_rig(tmp_path / "service") as rig:
+        credential = await rig.enrolled(tmp_path / "helper")
+        await fetch_policy(tmp_path / "helper", credential)
+    settings = EndpointSettings(listen="127.0.0.1:0", transparent_listen="127.0.0.1:0", capture=True, access="off")
+    helper = Helper(tmp_path / "helper", settings)
+
+    def ready(serving: Serving) -> None:
+        order.append("ready")
+        assert serving.captured.startswith("127.0.0.1:")
+        helper.stop()
+
+    await asyncio.wait_for(helper.run(ready), 30)
+    assert order == ["capture, closed", "ready"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
