@@ -1,4 +1,4 @@
-"""The files that ship with Steering: PAC templates and the starter rules.
+"""The files that ship with Steering: the templates of PAC and deployment files, and the starter rules.
 
 A wheel carries them in ``steering/_data``.  A checkout, and so an editable
 install, has them at the repository root, where edits take effect at once.
@@ -14,6 +14,10 @@ _CHECKOUT = Path(__file__).parent.parent
 
 def pac_templates() -> Traversable:
     return _shipped("pac_templates")
+
+
+def deploy_templates() -> Traversable:
+    return _shipped("deploy").joinpath("templates")
 
 
 def starter_rules() -> Traversable:

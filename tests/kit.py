@@ -72,7 +72,9 @@ NEEDS: Mapping[str, Need] = {
     "chromium": _program("chromium"),
     "curl": _program("curl"),
     "dbus-run-session": _program("dbus-run-session", "dbus-daemon"),
+    "dhcpd": _program("dhcpd", "isc-dhcp-server"),
     "dig": _program("dig", "bind9-dnsutils"),
+    "dnsmasq": _program("dnsmasq", "dnsmasq-base"),
     "dukpy": _module("dukpy"),
     "duktape": _program("duk", "duktape"),
     "firefox": Need(
@@ -85,9 +87,11 @@ NEEDS: Mapping[str, Need] = {
     ),
     "ip": _program("ip", "iproute2"),
     "jsc": _program("jsc", "libjavascriptcoregtk-4.0-bin"),
+    "kea-dhcp4": _program("kea-dhcp4", "kea-dhcp4-server"),
     "keytool": _program("keytool", "openjdk-17-jdk-headless"),
     "linux": Need(present=lambda: os.uname().sysname == "Linux", how="run it on Linux"),
     "mini-racer": _module("py_mini_racer"),
+    "named-checkconf": _program("named-checkconf", "bind9-utils"),
     "nft": _program("nft", "nftables"),
     "node": _program("node", "nodejs"),
     "openssl": _program("openssl"),
@@ -98,12 +102,14 @@ NEEDS: Mapping[str, Need] = {
     "root": Need(present=lambda: os.geteuid() == 0, how="run it as root"),
     "setpriv": _program("setpriv", "util-linux"),
     "socket-map": Need(present=_has_socket_map, how=f"{_HOST}; Linux 5.7 or newer, with eBPF and cgroup2"),
+    "unbound-checkconf": _program("unbound-checkconf", "unbound"),
     # A mount namespace of one's own, so that a browser can be given another /etc/resolv.conf.
     "unshare": Need(
         present=_can_unshare,
         how="run it as root, with iproute2 and util-linux; a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN",
     ),
     "systemd-analyze": _program("systemd-analyze", "systemd"),
+    "udhcpc": _program("busybox"),
     "update-ca-certificates": _program("update-ca-certificates", "ca-certificates"),
     "ziglang": _module("ziglang"),
 }

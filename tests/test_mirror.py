@@ -13,6 +13,7 @@ WITHOUT: dict[str, str] = {
     "steering.endpoint.identify.darwin_system": "a protocol",
     "steering.endpoint.identify.windows_layouts": "tables; tests/test_layouts.py holds them to the platform's headers",
     "steering.endpoint.identify.windows_system": "a protocol and its values",
+    "steering.deploy.errors": "one class and no code",
     "steering.catalog.errors": "one class without code of its own",
     "steering.policy.errors": "classes that only say whose fault it is; test_document and test_rules hold RulesError",
     "steering.policy.points": "two enumerations; what they stand for together is tried in test_effects",

@@ -19,7 +19,11 @@ from tests.kit import ROOT
 from tests.tree import PACKAGE_ROOTS
 
 # What a wheel carries beside the packages, and where.
-DATA = {"pac_templates": "steering/_data/pac_templates", "rules.json": "steering/_data/rules.json"}
+DATA = {
+    "deploy/templates": "steering/_data/deploy/templates",
+    "pac_templates": "steering/_data/pac_templates",
+    "rules.json": "steering/_data/rules.json",
+}
 
 
 def run(*command: str | Path, cwd: Path, ok: bool = True) -> str:
@@ -54,7 +58,8 @@ def expected_in_wheel() -> set[str]:
         for package in packages:
             base = Path(folder) / package
             files |= {f"{package}/{path.relative_to(base).as_posix()}" for path in tracked(str(base))}
-    files |= {f"{DATA['pac_templates']}/{p.relative_to('pac_templates').as_posix()}" for p in tracked("pac_templates")}
+    for folder in ("deploy/templates", "pac_templates"):
+        files |= {f"{DATA[folder]}/{path.relative_to(folder).as_posix()}" for path in tracked(folder)}
     files.add(DATA["rules.json"])
     return files
 
@@ -123,7 +128,8 @@ def test_the_sdist_can_be_tested(dist: Path) -> None:
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
-    wanted = {str(path) for path in tracked("tests", "tools", "docs", "steering", "dns", "inspector", "pac_templates")}
+    folders = ("tests", "tools", "docs", "steering", "dns", "inspector", "pac_templates", "deploy")
+    wanted = {str(path) for path in tracked(*folders)}
     assert wanted - names == set()
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "rules.json"} <= names
 

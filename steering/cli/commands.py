@@ -4,7 +4,21 @@ from typing import Annotated
 
 import typer
 
-from steering.cli import ca, catalog, categories, check, endpoint, endpoints, explain, init, pac, rules, serve, status
+from steering.cli import (
+    ca,
+    catalog,
+    categories,
+    check,
+    deploy,
+    endpoint,
+    endpoints,
+    explain,
+    init,
+    pac,
+    rules,
+    serve,
+    status,
+)
 
 ABOUT = "One rule set for TLS inspection bypasses, enforced alike by PAC, DNS, inspector and endpoint helper."
 
@@ -19,6 +33,7 @@ app.command()(serve.serve)
 app.command()(init.init)
 app.command()(check.check)
 app.command()(explain.explain)
+app.command()(deploy.deploy)
 app.command()(status.status)
 app.command("reload")(status.reload)
 app.add_typer(pac.app, name="pac")

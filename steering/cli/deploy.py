@@ -1,0 +1,195 @@
+"""``steering deploy``: ready-to-paste files for the running configuration, what each does and how to undo it."""
+
+import ssl
+import time
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steering.cli.running import ConfigOption, JsonOption, StateOption, configuration
+from steering.cli.terminal import complain, failed, print_json, wrong_use
+from steering.control.cafiles import passphrase
+from steering.control.config import Loaded, parse_listen
+from steering.control.state import write_whole
+from steering.deploy.errors import DeployError
+from steering.deploy.facts import Address, Ca, Facts, Given, facts_of
+from steering.deploy.render import files_of
+from steering.deploy.targets import TARGETS, Target, lacking
+from steering_inspector.keystore import KeystoreError, load
+
+PLACEHOLDER = "PUT-THE-GROUPS-TOKEN-HERE"
+LIST = "list"
+
+
+def deploy(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|list]", help="One of 'steering deploy list'.")] = None,
+    write: Annotated[Path | None, typer.Option(metavar="DIR", help="Write them there, a folder each.")] = None,
+    token: Annotated[str | None, typer.Option(help="A group's token, for that group's PAC.")] = None,
+    group: Annotated[str | None, typer.Option(help="A placeholder for that group's token.")] = None,
+    zone: Annotated[str | None, typer.Option(help="The clients' search domain, for the name wpad.")] = None,
+    address: Annotated[list[str] | None, typer.Option(metavar="IP", help="Of the service. Repeatable.")] = None,
+    resolver: Annotated[list[str] | None, typer.Option(metavar="IP", help="To hand out. Repeatable.")] = None,
+    organisation: Annotated[str, typer.Option(help="What devices show their users.")] = "Steering",
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print files for DHCP, DNS, browsers and devices, what each does and how to undo it: all, or NAME."""
+    if name not in (None, LIST, *TARGETS):
+        wrong_use(f"there is no {name!r}: 'steering deploy list' prints the names")
+    if token is not None and group is not None:
+        wrong_use("--token or --group, not both")
+    if name == LIST and write is not None:
+        wrong_use("a list is not written")
+    claim = token or (PLACEHOLDER if group is not None else "")
+    try:
+        facts = facts_of(
+            _given(
+                configuration(config, state),
+                token=claim,
+                zone=zone or "",
+                addresses=address or [],
+                resolvers=resolver or [],
+                organisation=organisation,
+            )
+        )
+        if name == LIST:
+            _list(facts, as_json=as_json)
+            return
+        chosen = [TARGETS[name]] if name is not None else list(TARGETS.values())
+        made = _made(chosen, facts, strict=name is not None)
+    except DeployError as exc:
+        wrong_use(str(exc))
+    if as_json:
+        print_json(_document(chosen, made, facts))
+    elif write is None:
+        _show(made, whole=name is None)
+    if group is not None:
+        complain(f"note: put what 'steering pac token add {group}' prints in place of {PLACEHOLDER}")
+    for note in facts.notes:
+        complain(f"note: {note}")
+    if write is not None:
+        _write(made, write)
+        complain(f"{len(made)} folders in {write}: begin with {write / 'README.md'}")
+    if name is None:
+        for target in chosen:
+            for need in lacking(target, facts):
+                complain(f"left out {target.name}: {need.value}")
+
+
+Made = dict[str, dict[str, str]]
+
+
+def _given(
+    loaded: Loaded, *, token: str, zone: str, addresses: list[str], resolvers: list[str], organisation: str
+) -> Given:
+    config = loaded.config
+    control, _ = _listening(config.control.listen)
+    dns, dns_port = _listening(config.dns.listen)
+    return Given(
+        base_url=config.control.public_url or f"http://{config.control.listen}",
+        control=control,
+        dns=dns,
+        dns_port=dns_port,
+        proxies=config.inspector.advertise or [config.inspector.listen],
+        internal_zones=config.policy.internal_zones,
+        ca=_ca(loaded),
+        token=token,
+        zone=zone,
+        addresses=addresses,
+        resolvers=resolvers,
+        organisation=organisation,
+    )
+
+
+def _listening(listen: str) -> tuple[Address | None, int]:
+    """None for every address, and port 0 for nothing at all."""
+    if not listen:
+        return None, 0
+    host, port = parse_listen(listen)
+    address = ip_address(host)
+    return None if address.is_unspecified else address, port
+
+
+def _ca(loaded: Loaded) -> Ca | None:
+    if not (loaded.state / "ca").is_dir():
+        return None
+    try:
+        pem = load(loaded.state, time.time(), passphrase=passphrase()).pem.decode("ascii")
+    except (KeystoreError, OSError) as exc:
+        failed(str(exc))
+    return Ca(pem=pem, der=ssl.PEM_cert_to_DER_cert(pem))
+
+
+def _made(chosen: list[Target], facts: Facts, *, strict: bool) -> Made:
+    """strict: what is lacking is an error; else the target is left out."""
+    return {target.name: files_of(target, facts) for target in chosen if strict or not lacking(target, facts)}
+
+
+def _list(facts: Facts, *, as_json: bool) -> None:
+    if as_json:
+        print_json([_described(target, facts) for target in TARGETS.values()])
+        return
+    for target in TARGETS.values():
+        missing = "" if not lacking(target, facts) else "  (not yet: 'steering deploy NAME' says why)"
+        typer.echo(f"{target.name:20} {target.title}{missing}")
+
+
+def _described(target: Target, facts: Facts) -> dict[str, object]:
+    return {
+        "name": target.name,
+        "title": target.title,
+        "does": target.does,
+        "use": target.use,
+        "undo": target.undo,
+        "lacking": [need.value for need in lacking(target, facts)],
+    }
+
+
+def _document(chosen: list[Target], made: Made, facts: Facts) -> dict[str, object]:
+    return {
+        "pac_url": facts.pac_url,
+        "notes": list(facts.notes),
+        "targets": [_described(target, facts) | {"files": made.get(target.name, {})} for target in chosen],
+    }
+
+
+def _about(target: Target) -> str:
+    return f"{target.does}\nUse: {target.use}\nUndo: {target.undo}"
+
+
+def _show(made: Made, *, whole: bool) -> None:
+    """One alone goes to standard output as it is, so that it can be sent into a file; its words to standard error."""
+    for name, files in made.items():
+        if whole:
+            typer.echo(f"# {name}: {TARGETS[name].title}\n{_about(TARGETS[name])}\n")
+        else:
+            complain(_about(TARGETS[name]))
+        for file, content in files.items():
+            if whole or len(files) > 1:
+                typer.echo(f"==> {file} <==")
+            typer.echo(content, nl=whole)
+
+
+def _write(made: Made, folder: Path) -> None:
+    """Readable for the owner alone where a token may stand in an address: that is what they all are."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, files in made.items():
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+        for file, content in files.items():
+            mode = 0o700 if file.endswith(".sh") else 0o600
+            write_whole(folder / name / file, content.encode("utf-8"), mode)
+    write_whole(folder / "README.md", _readme(made).encode("utf-8"))
+
+
+def _readme(made: Made) -> str:
+    parts = ["# Files of 'steering deploy'\n"]
+    for name, files in made.items():
+        target = TARGETS[name]
+        listed = ", ".join(f"[{file}]({name}/{file})" for file in files)
+        parts.append(
+            f"## {name}: {target.title}\n\n{listed}\n\n{target.does}\n\n*Use:* {target.use}\n\n*Undo:* {target.undo}\n"
+        )
+    return "\n".join(parts)

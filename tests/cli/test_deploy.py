@@ -1,0 +1,146 @@
+"""``steering deploy``: every file for the configuration that is there, printed, written or listed."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from steering.cli.deploy import PLACEHOLDER
+from steering.deploy.targets import TARGETS
+from tests.cli.runner import nowhere, run
+
+SERVICE = """
+[policy]
+internal_zones = ["corp.test-zone.example"]
+[control]
+listen = "192.0.2.5:80"
+public_url = "http://steering.corp.test-zone.example"
+[inspector]
+listen = "192.0.2.5:3128"
+[dns]
+listen = "192.0.2.5:53"
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration of a whole service, with a CA."""
+    nowhere(tmp_path, monkeypatch)
+    monkeypatch.delenv("STEERING_CA_PASSPHRASE", raising=False)
+    assert run("init", "var").exit_code == 0
+    (tmp_path / "var" / "steering.toml").unlink()
+    (tmp_path / "steering.toml").write_text(SERVICE)
+    return tmp_path
+
+
+def test_the_list_names_all() -> None:
+    result = run("deploy", "list")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == list(TARGETS)
+    assert "not yet" not in result.stdout
+    rows = json.loads(run("deploy", "list", "--json").stdout)
+    assert [row["name"] for row in rows] == list(TARGETS)
+    assert list(rows[0]) == ["name", "title", "does", "use", "undo", "lacking"]
+
+
+def test_one_file_can_be_sent_where_it_belongs() -> None:
+    result = run("deploy", "dhcp-dnsmasq")
+    assert result.stdout == 'dhcp-option=252,"http://steering.corp.test-zone.example/proxy.pac"\n'
+    target = TARGETS["dhcp-dnsmasq"]
+    assert result.stderr == f"{target.does}\nUse: {target.use}\nUndo: {target.undo}\n"
+
+
+def test_several_files_are_told_apart() -> None:
+    lines = run("deploy", "wpad-bind").stdout.splitlines()
+    assert [line for line in lines if line.startswith("==>")] == ["==> db.wpad <==", "==> named.conf.wpad <=="]
+    assert "@ IN A 192.0.2.5" in lines
+    assert 'zone "wpad.corp.test-zone.example" {' in lines
+
+
+def test_all_of_them() -> None:
+    result = run("deploy")
+    assert (result.exit_code, result.stderr) == (0, "")
+    for target in TARGETS.values():
+        assert (
+            f"# {target.name}: {target.title}\n{target.does}\nUse: {target.use}\nUndo: {target.undo}\n" in result.stdout
+        )
+    assert "PRIVATE KEY" not in result.stdout
+
+
+def test_json() -> None:
+    document = json.loads(run("deploy", "--json").stdout)
+    assert (document["pac_url"], document["notes"]) == ("http://steering.corp.test-zone.example/proxy.pac", [])
+    assert [row["name"] for row in document["targets"]] == list(TARGETS)
+    assert all(row["files"] for row in document["targets"])
+
+
+def test_written() -> None:
+    result = run("deploy", "--write", "out")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"{len(TARGETS)} folders in out: begin with out/README.md\n"
+    files = {str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file()}
+    assert files == {"README.md", *(f"{name}/{file}" for name, target in TARGETS.items() for file in target.files)}
+    readme = Path("out/README.md").read_text()
+    assert all(f"]({file})" in readme for file in files - {"README.md"})
+    assert all(target.undo in readme for target in TARGETS.values())
+    modes = {path.suffix: stat.S_IMODE(path.stat().st_mode) for path in Path("out").rglob("*") if path.is_file()}
+    assert (modes[".sh"], modes[".json"], stat.S_IMODE(Path("out").stat().st_mode)) == (0o700, 0o600, 0o700)
+    assert run("deploy", "gnome", "--write", "out", "--zone", "x.example").exit_code == 0, "once more over it"
+
+
+def test_a_groups_pac() -> None:
+    assert "/p/s3cret/proxy.pac" in run("deploy", "kde", "--token", "s3cret").stdout
+    result = run("deploy", "kde", "--group", "sales")
+    assert f"/p/{PLACEHOLDER}/proxy.pac" in result.stdout
+    assert f"note: put what 'steering pac token add sales' prints in place of {PLACEHOLDER}" in result.stderr
+
+
+def test_given_on_the_command_line() -> None:
+    given = ("--address", "198.51.100.1", "--zone", "other.example", "--resolver", "198.51.100.2")
+    assert run("deploy", "wpad-dnsmasq", *given).stdout == "host-record=wpad.other.example,wpad,198.51.100.1\n"
+    assert run("deploy", "resolver-isc", *given).stdout == "option domain-name-servers 198.51.100.2;\n"
+    assert "<string>Example AG</string>" in run("deploy", "ca-ios", "--organisation", "Example AG").stdout
+
+
+def test_what_lacks_is_left_out_of_all_and_an_error_alone(folder: Path) -> None:
+    (folder / "steering.toml").write_text("")
+    (folder / "var" / "ca").rename(folder / "ca")
+    result = run("deploy")
+    assert result.exit_code == 0
+    assert "left out ca-git: there is no certificate authority yet" in result.stderr
+    assert "note: no other machine reaches a loopback address" in result.stderr
+    assert "not yet" in run("deploy", "list").stdout
+    alone = run("deploy", "ca-git")
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert alone.stderr.startswith("ca-git: there is no certificate authority yet")
+
+
+def test_every_address_is_no_address(folder: Path) -> None:
+    (folder / "steering.toml").write_text(SERVICE.replace('"192.0.2.5:80"', '"0.0.0.0:80"'))
+    result = run("deploy", "wpad-bind")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--address" in result.stderr
+
+
+WRONG = {
+    "no such target": ("nonsense",),
+    "two claims": ("kde", "--token", "a", "--group", "b"),
+    "a list in a folder": ("list", "--write", "out"),
+    "no address": ("wpad-bind", "--address", "here"),
+    "no zone": ("wpad-bind", "--zone", "a b"),
+    "no name": ("ca-ios", "--organisation", "a\nb"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_use(case: str) -> None:
+    result = run("deploy", *WRONG[case])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+
+
+def test_a_ca_that_cannot_be_used_is_no_missing_ca(folder: Path) -> None:
+    (folder / "var" / "ca" / "ca.pem").write_text("broken")
+    result = run("deploy", "ca-git")
+    assert (result.exit_code, result.stdout) == (1, "")
