@@ -5,6 +5,7 @@ What goes wrong is one of two: nobody was reached, which passes, or the service 
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -102,4 +103,10 @@ def _refusal(status: int, content: bytes) -> EndpointError:
 def _words(exc: BaseException) -> str:
     if isinstance(exc, asyncio.TimeoutError):
         return f"no answer within {TIMEOUT_S:.0f} s"
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not of this service ({exc.certificate_error})"
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        number = exc.os_error.errno
+        # Its own text has the address of an object in it.
+        return os.strerror(number) if number and number > 0 else exc.strerror or type(exc).__name__
     return str(exc) or type(exc).__name__

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -15,6 +16,7 @@ from steering.control.endpoint_tls import EndpointTls, context_of
 from steering.endpoint.device import trusting
 from steering.endpoint.errors import ServiceRefused, ServiceUnreachable
 from steering.endpoint.service_link import MAX_ANSWER_BYTES, MAX_SAID, ServiceLink
+from tests.kit import free_port
 
 
 @asynccontextmanager
@@ -155,3 +157,14 @@ async def test_a_refused_stream(tmp_path: Path) -> None:
         with pytest.raises(ServiceRefused) as caught:
             await anext(link.events())
         assert caught.value.revoked
+
+
+async def test_that_nobody_is_there_is_said_in_words_for_people() -> None:
+    url = f"https://127.0.0.1:{free_port()}"
+    link = ServiceLink(url, ssl.create_default_context())
+    try:
+        with pytest.raises(ServiceUnreachable) as caught:
+            await link.get("/authority")
+    finally:
+        await link.close()
+    assert str(caught.value) == f"{url} cannot be reached: Connection refused"
