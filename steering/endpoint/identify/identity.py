@@ -47,6 +47,8 @@ class Identity:
 
     names: as ``policy.Program.names``.  path: of the executable, as the system names it.  user: the account's name,
     None where not established.  package: "snap:NAME", "flatpak:ID", "msix:FAMILY" ..., or "".
+    is_there: whether what executes is the file at ``path`` that everybody sees there; a rule for a path needs it, as
+    in a mount namespace of their own (Linux) anybody has any file at any path.
     root_owned, sha256, signer: None where not (yet) established.  took_us: what finding out cost.
     """
 
@@ -54,6 +56,7 @@ class Identity:
     pid: int = 0
     names: tuple[str, ...] = ()
     path: str | None = None
+    is_there: bool = True
     user: str | None = None
     package: str = ""
     root_owned: bool | None = None
@@ -71,7 +74,7 @@ class Identity:
         return Program(
             system=self.system,
             names=self.names,
-            path=self.path,
+            path=self.path if self.is_there else None,
             root_owned=self.root_owned,
             sha256=self.sha256,
             signer=self.signer,

@@ -197,6 +197,7 @@ class LinuxIdentifier:
             pid=process.pid,
             names=(executable.name,) if executable.name else (),
             path=executable.path,
+            is_there=attributes is not None and attributes.is_there,
             user=self._users.known(sock.uid),
             package=attributes.package if attributes else package_of_path(executable.path),
             root_owned=attributes.root_owned if attributes else None,
@@ -334,8 +335,13 @@ class LinuxIdentifier:
             look = partial(self._attributes.look, path=found.path)
             attributes = await _in_thread(self._looking, _of_program, found, look)
             if attributes is not None:
-                package, root_owned, signer = attributes.package, attributes.root_owned, attributes.signer
-                found = replace(found, package=package, root_owned=root_owned, signer=signer)
+                found = replace(
+                    found,
+                    package=attributes.package,
+                    root_owned=attributes.root_owned,
+                    signer=attributes.signer,
+                    is_there=attributes.is_there,
+                )
         if "sha256" in self.wants and found.sha256 is None:
             digest = await _in_thread(self._looking, _of_program, found, self._attributes.sha256)
             found = replace(found, sha256=digest)

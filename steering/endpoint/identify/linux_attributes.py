@@ -30,12 +30,15 @@ SETTLED_NS = 2_000_000_000
 class Attributes:
     """root_owned: nobody but root can put another file in its place.  package: "" for none known.
 
+    is_there: the file at its path, here and not in a sandbox, is what it executes.
+
     signer: the package where the system vouches for it, else "".  A snap is a read-only image that root mounted; what
     says flatpak or AppImage, any user can make say so.
     """
 
     root_owned: bool
     package: str
+    is_there: bool
 
     @property
     def signer(self) -> str:
@@ -62,7 +65,12 @@ class LinuxAttributes:
             found = os.stat(f"/proc/{pid}/exe")
         except OSError:
             return None
-        attributes = Attributes(_only_root_writes(path, found), package_of_path(path) or _flatpak(pid))
+        here = _at(path, found)
+        attributes = Attributes(
+            root_owned=here is not None and _only_root_writes(path, here),
+            package=package_of_path(path) or _flatpak(pid),
+            is_there=here is not None,
+        )
         _keep(self._seen, (_file_id(found), path), attributes)
         return attributes
 
@@ -102,12 +110,18 @@ def _file_id(found: os.stat_result) -> FileId:
     return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
 
 
-def _only_root_writes(path: str, executed: os.stat_result) -> bool:
-    """Whether ``path``, here and not in a sandbox, is that very file, and root alone can change it or its folders."""
+def _at(path: str, executed: os.stat_result) -> os.stat_result | None:
+    """The file at ``path``, here and not in a sandbox, if it is that very file."""
     try:
         here = os.stat(path, follow_symlinks=False)
-        if (here.st_dev, here.st_ino) != (executed.st_dev, executed.st_ino):
-            return False
+    except OSError:
+        return None
+    return here if (here.st_dev, here.st_ino) == (executed.st_dev, executed.st_ino) else None
+
+
+def _only_root_writes(path: str, here: os.stat_result) -> bool:
+    """Whether root alone can change that file or its folders."""
+    try:
         folder = path
         while folder != "/":
             folder = os.path.dirname(folder)

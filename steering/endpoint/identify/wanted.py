@@ -5,7 +5,7 @@ Pure.  A hash of a large program costs more than everything else about it: it is
 
 from steering.policy import Policy, System
 
-CONDITIONS = ("root_owned", "sha256", "signer")  # fields of policy.Program that cost something to establish
+CONDITIONS = ("path", "root_owned", "sha256", "signer")  # fields of policy.Program that cost something to establish
 
 
 def wanted_of(policy: Policy, system: System | None = None) -> frozenset[str]:

@@ -1,5 +1,7 @@
 """What an identity lets rules know: a program, or nothing."""
 
+from dataclasses import replace
+
 import pytest
 
 from steering.endpoint.identify.identity import Identity
@@ -10,10 +12,16 @@ KNOWN = Identity(
 )
 
 
+PROGRAM = Program(system=System.LINUX, names=("slack",), path="/opt/slack", root_owned=True, sha256="ab", signer="")
+
+
 def test_an_identity_is_the_program_of_its_facts() -> None:
-    assert KNOWN.program == Program(
-        system=System.LINUX, names=("slack",), path="/opt/slack", root_owned=True, sha256="ab", signer=""
-    )
+    assert KNOWN.program == PROGRAM
+
+
+def test_a_path_where_others_see_another_file_is_told_to_people_alone() -> None:
+    found = replace(KNOWN, is_there=False)
+    assert (found.path, found.program) == ("/opt/slack", replace(PROGRAM, path=None))
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ from steering.endpoint.identify.linux_diag import SockDiag
 from steering.endpoint.identify.linux_events import ProcessEvents, open_events
 from steering.endpoint.identify.linux_search import HolderSearch
 from steering.endpoint.identify.selftest import KINDS
+from steering.policy import Program
 from tests.endpoint.identify.programs import (
     SYSTEMS,
     Listener,
@@ -379,6 +380,25 @@ async def test_a_program_in_a_sandbox_has_the_name_it_has_there(
         with listener.accept() as accepted:
             identity = await identify(identifier, accepted)
         assert (outcome(identity), identity.path) == ("spotify", "/app/spotify")
+
+
+@pytest.mark.needs("unshare")
+@pytest.mark.parametrize(("mounted", "told"), [("", True), ("/usr/bin/env", False)])
+async def test_a_path_that_others_do_not_see_is_none_for_rules(
+    seeing: LinuxIdentifier, programs: Programs, listener: Listener, mounted: str, told: bool
+) -> None:
+    """In a mount namespace of their own anybody has any file at any path."""
+    seeing.wants = frozenset({"path"})
+    path = mounted or str(programs.path("slack"))
+    code = f'mount --bind "$0" {path} && exec {path} "$@"'
+    before = ["unshare", "--mount", "--propagation=private", "sh", "-c", code] if mounted else []
+    with programs.running("slack", START + READY, listener.port, "", 0, before=before) as process:
+        assert said(process) == "ready"
+        with listener.accept() as accepted:
+            seeing.fast(accepted.ends)
+            found = await seeing.full(accepted.ends)
+    assert isinstance(found.program, Program)
+    assert (found.path, found.program.path) == (path, path if told else None)
 
 
 async def test_the_user_is_the_sockets(

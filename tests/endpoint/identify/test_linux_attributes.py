@@ -38,10 +38,10 @@ def test_package_of_path(path: str, package: str) -> None:
 @pytest.mark.parametrize(
     ("attributes", "signer"),
     [
-        (Attributes(True, "snap:slack"), "snap:slack"),
-        (Attributes(False, "snap:slack"), ""),  # some folder called /snap
-        (Attributes(True, "flatpak:com.slack.Slack"), ""),
-        (Attributes(True, ""), ""),
+        (Attributes(True, "snap:slack", True), "snap:slack"),
+        (Attributes(False, "snap:slack", True), ""),  # some folder called /snap
+        (Attributes(True, "flatpak:com.slack.Slack", True), ""),
+        (Attributes(True, "", True), ""),
     ],
 )
 def test_only_a_snap_of_roots_is_vouched_for(attributes: Attributes, signer: str) -> None:
@@ -98,7 +98,9 @@ def test_a_place_that_only_root_can_change(programs: Programs, place: Path, spoi
                 path.unlink()
             if what == "replaced":
                 in_place(programs, place)
-            assert LinuxAttributes().look(running.pid, str(path)) == Attributes(owned, "")
+            assert LinuxAttributes().look(running.pid, str(path)) == Attributes(
+                owned, "", what not in ("deleted", "replaced")
+            )
     finally:
         shutil.rmtree(place)
 
@@ -107,7 +109,7 @@ def test_the_users_own_copy_is_not_roots(programs: Programs) -> None:
     with programs.running("slack", WAIT) as running:
         said(running)
         found = LinuxAttributes().look(running.pid, str(programs.path("slack")))
-        assert found == Attributes(False, "")
+        assert found == Attributes(False, "", True)
 
 
 @pytest.mark.needs("unshare")
@@ -119,7 +121,7 @@ def test_a_file_mounted_over_roots_in_a_sandbox_is_not_roots(programs: Programs)
     with programs.running("lat", WAIT, before=command) as running:
         said(running)
         assert str(Path(f"/proc/{running.pid}/exe").readlink()) == path
-        assert LinuxAttributes().look(running.pid, path) == Attributes(False, "")
+        assert LinuxAttributes().look(running.pid, path) == Attributes(False, "", False)
 
 
 def test_what_was_found_is_kept_until_the_file_changes(programs: Programs, tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_a_flatpak_is_known_by_the_file_in_its_root(
     code = f"import os; os.chroot({str(root)!r}); os.chdir('/'); {WAIT}"
     with programs.running("slack", code) as running:
         said(running)
-        assert LinuxAttributes().look(running.pid, str(programs.path("slack"))) == Attributes(False, package)
+        assert LinuxAttributes().look(running.pid, str(programs.path("slack"))) == Attributes(False, package, True)
 
 
 # Hashes

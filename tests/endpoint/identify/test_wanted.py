@@ -20,7 +20,7 @@ def policy(*programs: object, enabled: bool = True) -> Policy:
     ("programs", "linux", "anywhere"),
     [
         (["slack"], set(), set()),
-        ([{"name": "slack", "path": "/opt/**"}], set(), set()),
+        ([{"name": "slack", "path": "/opt/**"}], {"path"}, {"path"}),
         ([{"name": "slack", "root_owned": True}], {"root_owned"}, {"root_owned"}),
         ([{"name": "slack", "root_owned": False}], {"root_owned"}, {"root_owned"}),
         ([{"name": "slack", "sha256": HASH}], {"sha256"}, {"sha256"}),
