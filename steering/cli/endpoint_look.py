@@ -202,6 +202,6 @@ def _record(folder: Path) -> None:
 
     try:
         files = record(folder)
-    except EndpointError as exc:
+    except (EndpointError, OSError) as exc:
         wrong_use(str(exc))
     typer.echo(f"wrote {len(files)} files to {folder}; README.txt there says what they hold")

@@ -60,7 +60,8 @@ def record(
     contents |= {f"{'-'.join(argv[:1])}-{i}.txt": _output(run, argv) for i, argv in enumerate(PROGRAMS.get(system, ()))}
     contents |= {name: _guarded(table) for name, table in (tables or {}).items()}
     for name, content in contents.items():
-        (folder / name).write_bytes(content)
+        with (folder / name).open("xb") as file:  # nothing that somebody has put there meanwhile is followed
+            file.write(content)
     return [folder / name for name in contents]
 
 

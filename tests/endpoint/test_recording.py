@@ -41,3 +41,17 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     with pytest.raises(EndpointError, match="not empty"):
         record(tmp_path)
+
+
+def test_a_link_that_somebody_puts_there_meanwhile_is_not_followed(tmp_path: Path) -> None:
+    """Programs are asked before anything is written, which takes a while; the folder may be in /tmp, and we root."""
+    folder, target = tmp_path / "new", tmp_path / "target"
+    target.write_text("mine")
+
+    def meanwhile() -> bytes:
+        (folder / "README.txt").symlink_to(target)
+        return b""
+
+    with pytest.raises(FileExistsError):
+        record(folder, {"t": meanwhile}, run=run, system="linux")
+    assert target.read_text() == "mine"

@@ -3,10 +3,12 @@
 Debian's and Fedora's are links to one that the system store's program makes; those need nothing.
 """
 
+import os
 from pathlib import Path
 
 from steering.endpoint.install.actions import Command, Step
 from steering.endpoint.install.machine import Machine
+from steering.endpoint.install.ownership import changed_by_others
 
 ALIAS = "steering-inspection-ca"
 PASSWORD = "changeit"  # noqa: S105  what every JDK ships with; it protects nothing but integrity
@@ -26,10 +28,15 @@ def steps(machine: Machine, ca_path: Path) -> tuple[Step, ...]:
 
 
 def homes(machine: Machine) -> list[Path]:
-    """JDKs with a store of their own, each once."""
+    """JDKs with a store of their own, each once; but for root none that others may change: it would run their keytool."""
     found = (path for pattern in FOLDERS[machine.system] for path in machine.root.glob(pattern.lstrip("/")))
     with_store = (home for home in found if (store := _store(home)).is_file() and not store.is_symlink())
-    return sorted({home.resolve() for home in with_store})
+    return sorted({home.resolve() for home in with_store if not _lends_root(home)})
+
+
+def _lends_root(home: Path) -> bool:
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return is_root and changed_by_others((home / "bin/keytool", _store(home))) is not None
 
 
 def _store(home: Path) -> Path:

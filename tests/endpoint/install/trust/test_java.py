@@ -1,5 +1,6 @@
 """Java's store, by the real ``keytool``: the bytes come back where nobody has changed it, else the entry goes."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_what_others_have_put_in_since_stays(here: Ground, tmp_path: Path) -> No
     import_other(store, tmp_path / "other.pem")
     assert here.uninstall() == []
     assert aliases(store) == {"a", "other"}
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("theirs", ["bin/keytool", "bin", "lib/security/cacerts"])
+def test_root_runs_no_keytool_that_others_may_change(here: Ground, theirs: str) -> None:
+    store = here.file("/opt/jdk-21/lib/security/cacerts", "x")
+    here.file("/opt/jdk-21/bin/keytool", "x")
+    home = store.parent.parent.parent
+    assert java.homes(here.machine) == [home]
+    os.chown(home / theirs, 65534, 65534)
+    assert java.homes(here.machine) == []
 
 
 def test_links_to_the_system_s_are_left_alone(here: Ground, tmp_path: Path) -> None:
