@@ -102,11 +102,16 @@ def sh(text: str) -> Quoted:
     return Quoted(shlex.quote(text))
 
 
-def environment(text: str) -> Quoted:
-    """Within double quotes, for environment.d(5) and for shells."""
+def export(text: str) -> Quoted:
+    """Within double quotes, for a line that shells read, and people."""
     if any(map(_is_control, text)):
         _cannot("an environment file", text)
     return Quoted('"' + "".join("\\" + c if c in '\\"$`' else c for c in text) + '"')
+
+
+def environment_d(text: str) -> Quoted:
+    """environment.d(5): variables are expanded after the backslashes are gone, so a "$" is written twice."""
+    return Quoted(export(text).replace("\\$", "$$"))
 
 
 def gvariant(text: str) -> Quoted:
@@ -166,7 +171,8 @@ FILTERS: Mapping[str, Callable[..., Quoted]] = {
         address,
         xml,
         sh,
-        environment,
+        export,
+        environment_d,
         gvariant,
         kconfig,
         reg,

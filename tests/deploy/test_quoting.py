@@ -80,7 +80,7 @@ READ: dict[str, Callable[[str], object]] = {
     "kconfig": backslashed,
     "reg": registry,
 }
-BY_PROGRAM: dict[str, Callable[[str], object]] = {"sh": by_shell, "environment": by_shell, "xml": plist}
+BY_PROGRAM: dict[str, Callable[[str], object]] = {"sh": by_shell, "export": by_shell, "xml": plist}
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -114,7 +114,8 @@ REFUSES = {
     "routeros": (),
     "xml": ("a\0b", "\x1b[2J"),
     "sh": ("a\0b",),
-    "environment": CONTROLS,
+    "export": CONTROLS,
+    "environment_d": CONTROLS,
     "gvariant": ("a\0b",),
     "kconfig": ("a\0b", "\x1b[2J", "a\u2028b", "a\x7fb", "a\x85b"),
     "reg": CONTROLS,
@@ -183,6 +184,11 @@ def test_a_certificate_and_nothing_else() -> None:
     ):
         with pytest.raises(DeployError):
             quoting.pem(text)
+
+
+def test_systemd_expands_behind_backslashes() -> None:
+    """test_checked has systemd itself read every hostile value."""
+    assert quoting.environment_d('a$b\\$"`') == '"a$$b\\\\$$\\"\\`"'
 
 
 def test_base64() -> None:

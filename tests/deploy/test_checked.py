@@ -1,0 +1,314 @@
+"""Each file before the program that it is for, or before that program's own checker."""
+
+import ast
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from steering.deploy.quoting import environment_d, gvariant
+from steering.deploy.render import files_of
+from steering.deploy.targets import TARGETS
+from tests.deploy.ground import GIVEN, HOSTILE, ca, facts, made
+
+# Tokens that a URL carries percent-encoded: the files must be taken with each.
+TOKENS = ("", "plain", *HOSTILE)
+PAC = "http://steering.corp.example/proxy.pac"
+ENVIRONMENT_GENERATOR = "/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator"
+
+
+def run(*command: str | Path, cwd: Path | None = None, ok: bool = True, **variables: str) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def write(folder: Path, name: str, **change: str) -> dict[str, Path]:
+    """The files of a target."""
+    content = files_of(TARGETS[name], facts(replace(GIVEN, **change)))  # type: ignore[arg-type]  # texts alone
+    for file, text in content.items():
+        (folder / file).write_text(text)
+    return {file: folder / file for file in content}
+
+
+# DHCP
+
+
+@pytest.mark.needs("dhcpd")
+def test_isc_dhcpd(tmp_path: Path) -> None:
+    (tmp_path / "leases").touch()
+    resolver = write(tmp_path, "resolver-isc")["dhcpd-resolver.conf"]
+    for token in TOKENS:
+        wpad = write(tmp_path, "dhcp-isc", token=token)["dhcpd-wpad.conf"]
+        conf = tmp_path / "dhcpd.conf"
+        conf.write_text(
+            f'include "{wpad}";\ninclude "{resolver}";\n'
+            "subnet 192.0.2.0 netmask 255.255.255.0 { range 192.0.2.100 192.0.2.200; }\n"
+        )
+        run("dhcpd", "-t", "-q", "-cf", conf, "-lf", tmp_path / "leases", "-pf", tmp_path / "pid")
+
+
+@pytest.mark.needs("kea-dhcp4")
+def test_kea(tmp_path: Path) -> None:
+    wpad = json.loads(write(tmp_path, "dhcp-kea")["kea-wpad.json"].read_text())
+    resolver = json.loads(write(tmp_path, "resolver-kea")["kea-resolver.json"].read_text())
+    config = {
+        "interfaces-config": {"interfaces": []},
+        "lease-database": {"type": "memfile", "persist": False},
+        "option-def": wpad["option-def"],
+        "option-data": wpad["option-data"] + resolver["option-data"],
+        "subnet4": [{"subnet": "192.0.2.0/24", "pools": [{"pool": "192.0.2.100-192.0.2.200"}]}],
+    }
+    conf = tmp_path / "kea.conf"
+    conf.write_text(json.dumps({"Dhcp4": config}))
+    variables = {"KEA_LOCKFILE_DIR": "none", "KEA_PIDFILE_DIR": str(tmp_path)}
+    run("kea-dhcp4", "-t", conf, **variables)
+    config["option-data"][0]["data"] = {}
+    conf.write_text(json.dumps({"Dhcp4": config}))
+    run("kea-dhcp4", "-t", conf, ok=False, **variables)
+
+
+@pytest.mark.needs("dnsmasq")
+def test_dnsmasq(tmp_path: Path) -> None:
+    for token in TOKENS:
+        files = {}
+        for name in ("dhcp-dnsmasq", "wpad-dnsmasq", "resolver-dnsmasq"):
+            files |= write(tmp_path, name, token=token)
+        run("dnsmasq", "--test", *(f"--conf-file={path}" for path in files.values()))
+
+
+# DNS
+
+
+@pytest.mark.needs("named-checkconf")
+def test_bind(tmp_path: Path) -> None:
+    files = write(tmp_path, "wpad-bind")
+    zone, conf = files["db.wpad"], files["named.conf.wpad"]
+    assert "loaded serial 1" in run("named-checkzone", "wpad.corp.example", zone)
+    here = tmp_path / "named.conf"
+    here.write_text(conf.read_text().replace("/etc/bind/db.wpad", str(zone)))
+    assert "wpad.corp.example/IN: loaded" in run("named-checkconf", "-z", here)
+    here.write_text(here.read_text().replace("};\n};", "};"))
+    run("named-checkconf", here, ok=False)
+
+
+@pytest.mark.needs("unbound-checkconf")
+def test_unbound(tmp_path: Path) -> None:
+    part = write(tmp_path, "wpad-unbound")["unbound-wpad.conf"]
+    conf = tmp_path / "unbound.conf"
+    conf.write_text(f'server:\n    chroot: ""\n    username: ""\n    directory: "{tmp_path}"\ninclude: "{part}"\n')
+    run("unbound-checkconf", conf)
+    part.write_text(part.read_text().replace(" IN A ", " IN A x"))
+    run("unbound-checkconf", conf, ok=False)
+
+
+# Browsers
+
+
+def firefox_schema() -> Mapping[str, object]:
+    """Firefox's own, out of the installed browser."""
+    program = shutil.which("firefox-esr") or shutil.which("firefox") or ""
+    archive = Path(program).resolve().parent / "browser" / "omni.ja"
+    if not archive.exists():
+        archive = Path("/usr/lib") / Path(program).name / "browser" / "omni.ja"
+    with zipfile.ZipFile(archive) as packed:
+        schema: Mapping[str, object] = json.loads(packed.read("modules/policies/policies-schema.json"))
+    return schema
+
+
+@pytest.mark.needs("firefox")
+def test_firefox_knows_every_policy() -> None:
+    schema = dict(firefox_schema())
+    texts = ("URL", "URLorEmpty", "origin", "originString", "JSON")  # types of Firefox's own
+    is_text = jsonschema.Draft4Validator.TYPE_CHECKER
+    for name in texts:
+        is_text = is_text.redefine(name, lambda _, value: isinstance(value, str))
+    validator = jsonschema.validators.extend(jsonschema.Draft4Validator, type_checker=is_text)
+    document = json.loads(made("firefox", "policies.json"))["policies"]
+    known = schema["properties"]
+    assert isinstance(known, dict)
+    assert set(document) <= set(known)
+    assert set(document["Proxy"]) <= set(known["Proxy"]["properties"])
+    assert set(document["Certificates"]) <= set(known["Certificates"]["properties"])
+    assert list(validator(schema).iter_errors(document)) == []
+    document["Proxy"]["Mode"] = "nonsense"
+    assert list(validator(schema).iter_errors(document)) != []
+
+
+# Desktops and command lines
+
+
+@pytest.mark.needs("gsettings")
+def test_gnome(tmp_path: Path) -> None:
+    """GLib's file of settings has the form of dconf's."""
+    keyfile = tmp_path / "glib-2.0" / "settings" / "keyfile"
+    keyfile.parent.mkdir(parents=True)
+    variables = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path), "GSETTINGS_BACKEND": "keyfile"}
+
+    def told(key: str) -> str:
+        return run("gsettings", "get", "org.gnome.system.proxy", key, **variables).strip()
+
+    keyfile.write_text(made("gnome", "60-steering-proxy"))
+    assert (told("mode"), told("autoconfig-url")) == ("'auto'", f"'{PAC}'")
+    for text in HOSTILE:
+        keyfile.write_text(f"[system/proxy]\nautoconfig-url={gvariant(text)}\n")
+        assert ast.literal_eval(told("autoconfig-url")) == text
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_sessions_environment(tmp_path: Path) -> None:
+    folder = tmp_path / "environment.d"
+    folder.mkdir()
+    lines = [f"STEERING_TEST_{i}={environment_d(text)}\n" for i, text in enumerate(HOSTILE)]
+    (folder / "60-steering.conf").write_text(made("environment", "60-steering.conf") + "".join(lines))
+    out = run(ENVIRONMENT_GENERATOR, XDG_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path))
+    code = out + "".join(f"printf '%s\\0' \"$STEERING_TEST_{i}\"\n" for i in range(len(HOSTILE)))
+    got = run("/bin/sh", "-c", code + "printf %s $https_proxy")
+    assert got == "\0".join((*HOSTILE, "http://proxy.corp.example:3128"))
+
+
+def test_the_shells_environment(tmp_path: Path) -> None:
+    file = write(tmp_path, "environment")["steering.sh"]
+    got = run("/bin/sh", "-eu", "-c", f'. {file}; echo "$no_proxy $NODE_USE_ENV_PROXY"')
+    assert got == "localhost,127.0.0.1,::1,.corp.example,.lab.example 1\n"
+
+
+def test_networkmanager(tmp_path: Path) -> None:
+    """A stand-in for nmcli writes down what it is told."""
+    script = write(tmp_path, "networkmanager")["networkmanager-pac.sh"]
+    nmcli = tmp_path / "nmcli"
+    nmcli.write_text('#!/bin/sh\n[ "$1" = -g ] && printf "one\\ntwo\\n" || printf "<%s>" "$@" >>"$0.log"\n')
+    nmcli.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    run("/bin/sh", script, PATH=path)
+    run("/bin/sh", script, "undo", PATH=path)
+    told = (tmp_path / "nmcli.log").read_text()
+    assert told == "".join(
+        f"<connection><modify><{name}><proxy.method><{method}><proxy.pac-url><{url}>"
+        for method, url in (("auto", PAC), ("none", ""))
+        for name in ("one", "two")
+    )
+
+
+# The CA
+
+SCRIPTS = [(name, file) for name, target in TARGETS.items() for file in target.files if file.endswith(".sh")]
+
+
+@pytest.mark.parametrize(("name", "file"), SCRIPTS)
+def test_scripts_are_read_by_a_plain_shell(name: str, file: str, tmp_path: Path) -> None:
+    run("/bin/sh", "-n", write(tmp_path, name)[file])
+
+
+@pytest.mark.needs("certutil")
+def test_nss(tmp_path: Path) -> None:
+    script = write(tmp_path, "ca-nss")["ca-nss.sh"]
+    profile = tmp_path / ".mozilla" / "firefox" / "a profile"
+    profile.mkdir(parents=True)
+    run("certutil", "-N", "-d", f"sql:{profile}", "--empty-password")
+    databases = (tmp_path / ".pki" / "nssdb", profile)
+
+    def trusted() -> list[bool]:
+        return ["Steering inspection CA" in run("certutil", "-L", "-d", f"sql:{folder}") for folder in databases]
+
+    for _ in range(2):
+        run("/bin/sh", script, HOME=str(tmp_path))
+        assert trusted() == [True, True]
+    run("/bin/sh", script, "undo", HOME=str(tmp_path))
+    assert trusted() == [False, False]
+
+
+@pytest.mark.needs("keytool")
+def test_java(tmp_path: Path) -> None:
+    script = write(tmp_path, "ca-java")["ca-java.sh"]
+    home = tmp_path / "a jdk"
+    store = home / "lib" / "security" / "cacerts"
+    store.parent.mkdir(parents=True)
+    listing = ("keytool", "-list", "-keystore", store, "-storepass", "changeit", "-alias", "steering-inspection-ca")
+    pem = tmp_path / "other.pem"
+    pem.write_text(ca().pem)
+    run(
+        "keytool", "-importcert", "-noprompt", "-file", pem, "-keystore", store, "-storepass", "changeit", "-alias", "x"
+    )
+    run("/bin/sh", script, home)
+    assert "trustedCertEntry" in run(*listing)
+    run("/bin/sh", script, "undo", home)
+    run(*listing, ok=False)
+
+
+def bundle_holds_ours(path: Path) -> bool:
+    context = ssl.create_default_context(cafile=str(path))
+    public = ssl.create_default_context(cafile="/etc/ssl/certs/ca-certificates.crt")
+    roots = context.get_ca_certs(binary_form=True)
+    assert set(public.get_ca_certs(binary_form=True)) <= set(roots), "the public ones stay"
+    return ca().der in roots
+
+
+@pytest.mark.needs("git", "update-ca-certificates")
+def test_git(tmp_path: Path) -> None:
+    script = write(tmp_path, "ca-git")["ca-git.sh"]
+    for _ in range(2):
+        run("/bin/sh", script, HOME=str(tmp_path))
+    path = run("git", "config", "--global", "http.sslCAInfo", HOME=str(tmp_path)).strip()
+    assert bundle_holds_ours(Path(path))
+    run("/bin/sh", script, "undo", HOME=str(tmp_path))
+    assert run("git", "config", "--global", "http.sslCAInfo", HOME=str(tmp_path), ok=False) == ""
+    assert not Path(path).exists()
+
+
+@pytest.mark.needs("update-ca-certificates")
+@pytest.mark.parametrize(("which", "variable"), [("python", "REQUESTS_CA_BUNDLE"), ("node", "NODE_EXTRA_CA_CERTS")])
+def test_a_users_variables(which: str, variable: str, tmp_path: Path) -> None:
+    script = write(tmp_path, f"ca-{which}")[f"ca-{which}.sh"]
+    profile = tmp_path / ".profile"
+    profile.write_text("umask 022\n")
+    for _ in range(2):
+        run("/bin/sh", script, HOME=str(tmp_path))
+    assert profile.read_text() == f'umask 022\n. "{tmp_path}/.config/steering/{which}.sh" # steering ca-{which}\n'
+    file = Path(run("/bin/sh", "-c", f'. "$HOME/.profile"; printf %s "${variable}"', HOME=str(tmp_path)))
+    assert file.read_text() == ca().pem if which == "node" else bundle_holds_ours(file)
+    run("/bin/sh", script, "undo", HOME=str(tmp_path))
+    assert profile.read_text() == "umask 022\n"
+    assert not file.exists()
+
+
+@pytest.mark.needs("unshare", "update-ca-certificates")
+def test_debian(tmp_path: Path) -> None:
+    """The real script as root, with copies laid over the folders of this machine for it alone."""
+    script = write(tmp_path, "ca-debian")["ca-debian.sh"]
+    certs, anchors, hooks = tmp_path / "certs", tmp_path / "anchors", tmp_path / "hooks"
+    shutil.copytree("/etc/ssl/certs", certs, symlinks=True)
+    anchors.mkdir()
+    hooks.mkdir()
+    laid = {
+        certs: "/etc/ssl/certs",
+        anchors: "/usr/local/share/ca-certificates",
+        hooks: "/etc/ca-certificates/update.d",
+    }
+    binds = "; ".join(f"mount --bind '{here}' {there}" for here, there in laid.items())
+
+    def inside(*arguments: str) -> None:
+        run("unshare", "--mount", "sh", "-euc", f"{binds}; sh '{script}' {' '.join(arguments)}")
+
+    inside()
+    assert (anchors / "steering-ca.crt").read_text() == ca().pem
+    assert ca().pem in (certs / "ca-certificates.crt").read_text()
+    inside("undo")
+    assert list(anchors.iterdir()) == []
+    assert ca().pem not in (certs / "ca-certificates.crt").read_text()
