@@ -28,7 +28,7 @@ def steps(machine: Machine, ca_path: Path) -> tuple[Step, ...]:
 
 
 def homes(machine: Machine) -> list[Path]:
-    """JDKs with a store of their own, each once; but for root none that others may change: it would run their keytool."""
+    """JDKs with a store of their own, each once; for root none that others may change, as it runs their keytool."""
     found = (path for pattern in FOLDERS[machine.system] for path in machine.root.glob(pattern.lstrip("/")))
     with_store = (home for home in found if (store := _store(home)).is_file() and not store.is_symlink())
     return sorted({home.resolve() for home in with_store if not _lends_root(home)})
