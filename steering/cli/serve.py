@@ -1,6 +1,5 @@
 """``steering serve``: run everything."""
 
-import asyncio
 import os
 import shutil
 import sys
@@ -34,6 +33,7 @@ def serve(
     # Late: the other commands start in half the time without the service's own imports.
     from steering.control.service import Only, Service
     from steering.process.logs import configure_logs
+    from steering.process.loop import run
 
     if init and config is None and not any(path.is_file() for path in CONFIGS):
         create(state or Path("var"))
@@ -55,7 +55,7 @@ def serve(
     os.umask(0o077)
     configure_logs(loaded.config.log.format)
     try:
-        asyncio.run(Service(loaded, parts).run(lambda status: _banner(loaded, status)))
+        run(Service(loaded, parts).run(lambda status: _banner(loaded, status)))
     except ConfigError as exc:
         wrong_use(str(exc))
     except ControlError as exc:

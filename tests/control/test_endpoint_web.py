@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import random
 import ssl
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from steering.control import endpoint_web
-from steering.control.endpoint_web import MAX_REQUEST_BYTES
+from steering.control.endpoint_web import MAX_REQUEST_BYTES, PIECE_BYTES
 from steering.control.enrolment import MAX_FAILURES
 from steering.endpoint import device
 from steering.endpoint.device import client_context, trusting
@@ -250,6 +252,19 @@ async def test_the_bundles_files_are_served(tmp_path: Path) -> None:
             assert json.loads(await link.get(f"/bundle/metadata/{snapshot}.snapshot.json"))
             for absent in ("metadata/2.root.json", "metadata%2F..%2F..%2Fdevices.json", "targets/policy.json", "x"):
                 assert (await refused(link, "GET", f"/bundle/{absent}"))[0] == 404
+
+
+@pytest.mark.parametrize("spare", [-1, 0, 1, 200_000])
+async def test_what_is_large_comes_in_pieces_and_whole(tmp_path: Path, spare: int) -> None:
+    """Random, so that it is not served packed."""
+    ca_pem = random.Random(1).randbytes(PIECE_BYTES + spare)
+    async with helpers_rig(tmp_path / "service") as rig:
+        await rig.publish(RULES, ca_pem)
+        await rig.enrolled(tmp_path / "helper")
+        async with link_of(tmp_path / "helper") as link:
+            path = f"/bundle/targets/{sha256(ca_pem).hexdigest()}.ca.pem"
+            for _ in range(2):
+                assert await link.get(path) == ca_pem
 
 
 # Hints
