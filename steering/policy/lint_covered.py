@@ -33,12 +33,13 @@ def covered(rule_set: RuleSet, at: float) -> Iterator[Finding]:
     """Entries and whole rules whose removal would change no decision."""
     rules = [r for r in rule_set.rules if r.enabled and (r.expires_at is None or at < r.expires_at)]
     index = _index(rules, rule_set.categories)
+    everywhere = [rule for rule in rules if rule.any_destination]  # few; asked of every rule
     for rule in rules:
-        yield from _of_rule(rule, rules, index)
+        yield from _of_rule(rule, everywhere, index)
 
 
-def _of_rule(rule: Rule, rules: list[Rule], index: Index) -> Iterator[Finding]:
-    widest = next((other for other in rules if other.any_destination and _outdoes(other, rule)), None)
+def _of_rule(rule: Rule, everywhere: list[Rule], index: Index) -> Iterator[Finding]:
+    widest = next((other for other in everywhere if _outdoes(other, rule)), None)
     if widest is not None:
         yield _useless(rule, widest, f"rule '{widest.name}' ({widest.action.value}) covers every destination")
         return
