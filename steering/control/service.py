@@ -299,10 +299,14 @@ class Service:
         return Offers(
             status=lambda: self._refreshed().as_json() | {"counters": self._counters()},
             explain=self._explain,
-            reload=self._reloading.reload,
+            reload=self._reload,
             tokens=self._tokens,
             groups=self._groups,
         )
+
+    async def _reload(self) -> dict[str, Any]:
+        await self._reloading.reload()
+        return self._refreshed().as_json()
 
     def _explain(self, question: Mapping[str, str], now: float) -> dict[str, Any]:
         enforced = self._reloading.enforced

@@ -177,6 +177,8 @@ async def test_a_killed_worker_costs_what_was_in_it(tmp_path: Path) -> None:
                 alive += (await reader.read(100)).startswith(b"HTTP/1.1 200")
             writer.transport.abort()
         assert 0 < alive < 12, "those of the other worker went on"
+        reload = await asyncio.to_thread(command, "reload", "--config", at.service.config)
+        assert "2 workers, 1 restarts, 0 reloads" in reload.stdout, "as it is, not as it was when last asked for"
         status = await asyncio.to_thread(at.service.status)
         assert (status["restarts"], status["workers"], status["state"]) == (1, 2, "ok")
         assert victim not in at.service.workers() and len(at.service.workers()) == 2
