@@ -1,5 +1,6 @@
 """The rules file of a command: which one, what it says, and changes to it that are whole or not at all."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from steering.cli.terminal import complain, wrong_use
 from steering.policy.document import Reading, as_line, read_document
 from steering.policy.document_edit import with_rule
 from steering.policy.errors import RulesError
-from steering.policy.findings import printable
+from steering.policy.findings import Finding, printable
 from steering.policy.json_text import MAX_BYTES
+from steering.policy.lint import lint
 from steering.policy.rules import RuleSet
 
 
@@ -59,20 +61,31 @@ def _rule_set(reading: Reading, path: Path) -> RuleSet:
 
 
 def add_rule(path: Path, rule: dict[str, object]) -> None:
-    """Write the file with ``rule`` as its last one.  Exits with 2, the file untouched, if it could not be enforced."""
-    change(path, lambda text: with_rule(text, rule))
+    """Write the file with ``rule`` as its last one, and say what is to be remarked about it.
+
+    Exits with 2, the file untouched, if it could not be enforced.
+    """
+    reading = change(path, lambda text: with_rule(text, rule))
+    for finding in _remarks(reading, str(rule["name"])):
+        complain(f"{path}:{as_line(finding)}")
 
 
-def change(path: Path, edit: Callable[[str], str]) -> None:
+def _remarks(reading: Reading, name: str) -> list[Finding]:
+    """The warnings and notes about the rule ``name``."""
+    linted = reading.placed(lint(reading.rule_set, time.time())) if reading.rule_set else ()
+    return [finding for finding in (*reading.findings, *linted) if finding.rule == name]
+
+
+def change(path: Path, edit: Callable[[str], str]) -> Reading:
     """Replace the file's text by what ``edit`` makes of it, if that can be enforced; else exits with 2."""
     try:
         with replacing(path, MAX_BYTES) as replacement:
-            _change(path, replacement, edit)
+            return _change(path, replacement, edit)
     except OSError as exc:
         wrong_use(f"{path}: {exc.strerror or exc}; nothing was written")
 
 
-def _change(path: Path, replacement: Replacement, edit: Callable[[str], str]) -> None:
+def _change(path: Path, replacement: Replacement, edit: Callable[[str], str]) -> Reading:
     _rule_set(read_document(replacement.old, load_categories()), path)
     try:
         edited = edit(replacement.old.decode("utf-8"))
@@ -84,3 +97,4 @@ def _change(path: Path, replacement: Replacement, edit: Callable[[str], str]) ->
             complain(as_line(finding))
         wrong_use(f"with this change {path} could not be enforced; nothing was written")
     replacement.write(edited.encode("utf-8"))
+    return reading

@@ -2,6 +2,7 @@
 
 import json
 import re
+from difflib import get_close_matches
 
 from steering.policy.errors import RulesError
 from steering.policy.json_text import JsonText, JsonValue, read_json
@@ -56,10 +57,19 @@ def _rules(text: JsonText) -> list[JsonValue]:
 
 
 def _index(text: JsonText, name: str) -> int:
-    for i, rule in enumerate(_rules(text)):
-        if isinstance(rule, dict) and rule.get("name") == name:
-            return i
-    raise RulesError(f"there is no rule named {name!r}")
+    names = [rule.get("name") if isinstance(rule, dict) else None for rule in _rules(text)]
+    if name in names:
+        return names.index(name)
+    known = [given for given in names if isinstance(given, str)]
+    raise RulesError(f"there is no rule named {name!r}; {_near(name, known)}")
+
+
+def _near(name: str, names: list[str]) -> str:
+    """What was probably meant: people write a part of a name, or forget its capitals."""
+    part = name.casefold().strip()
+    holding = [known for known in names if part and part in known.casefold()]
+    near = holding or get_close_matches(name, names, n=3)
+    return f"did you mean {' or '.join(map(repr, near[:3]))}?" if near else "steering rules list shows all"
 
 
 def _end(source: str, start: int) -> int:

@@ -115,3 +115,23 @@ def test_a_disk_that_is_full_changes_nothing(
     assert "No space left on device; nothing was written" in says(capsys, 2, caught).replace("\n", " ")
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["rules.json"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "remark"),
+    [
+        ({"name": "a", "domains": ["mine.example.com"]}, ""),
+        ({"name": "a", "domains": ["a.zoom.us"]}, "'zoom.us' in rule 'Bypass Zoom - Pre-configured' covers it"),
+        ({"name": "a", "domains": ["mine.example.com"], "expires_at": "2020-01-01T00:00:00Z"}, "'a' has expired"),
+        ({"name": "a", "programs": ["python"]}, "'python' runs other people's programs"),
+    ],
+    ids=["nothing", "covered", "expired", "interpreter"],
+)
+def test_what_is_to_be_remarked_about_a_new_rule_is_said(
+    rule: dict[str, object], remark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_rule(a_copy(tmp_path), rule)
+    said = capsys.readouterr().err
+    assert remark in said
+    assert "akadns.net" not in said  # what was there before is for steering check
+    assert bool(said) == bool(remark)

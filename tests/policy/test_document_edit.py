@@ -97,9 +97,21 @@ def test_a_file_that_cannot_be_edited(source: str, message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_a_rule_that_is_not_there() -> None:
-    with pytest.raises(RulesError, match="there is no rule named 'three'"):
-        set_enabled(FILE, "three", True)
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("zoom", "did you mean 'Bypass Zoom' or 'Zoom rooms'?"),
+        ("bypass zoom", "did you mean 'Bypass Zoom'?"),
+        ("Bypas Zoom", "did you mean 'Bypass Zoom'?"),
+        ("Dropbox", "steering rules list shows all"),
+        ("", "steering rules list shows all"),
+    ],
+)
+def test_a_rule_that_is_not_there(name: str, advice: str) -> None:
+    file = '{"rules": [{"name": "Bypass Zoom"}, {"name": "Zoom rooms"}, {"name": "other"}, {}, 5]}'
+    with pytest.raises(RulesError) as caught:
+        set_enabled(file, name, True)
+    assert str(caught.value) == f"there is no rule named {name!r}; {advice}"
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=8)
