@@ -67,7 +67,9 @@ class Client:
 
     async def head(self) -> bytes:
         """A whole request head.  Raises RequestError, ClientGone."""
-        while (end := end_of_head(self.buffer)) < 0 and len(self.buffer) < self._limits.max_head_bytes:
+        before = 0
+        while (end := end_of_head(self.buffer, before)) < 0 and len(self.buffer) < self._limits.max_head_bytes:
+            before = len(self.buffer)
             await self.receive()
         if not 0 < end <= self._limits.max_head_bytes:
             raise RequestError(431, "too-large", "the head of the request is too large")

@@ -31,7 +31,7 @@ class OneRequest:
         self._upgrade = upgrade
         self._switched = False
         self._answered = False  # the head of the final answer has passed
-        self._head = b""  # of the answer, as far as it has come
+        self._head = bytearray()  # of the answer, as far as it has come
 
     @property
     def asked(self) -> bool:
@@ -44,19 +44,22 @@ class OneRequest:
     def from_origin(self, data: bytes) -> bytes:
         if self._answered:
             return data
+        before = len(self._head)
         self._head += data
         passed = b""
-        while not self._answered and (end := end_of_head(self._head)) > 0:
-            head, self._head = self._head[:end], self._head[end:]
+        while not self._answered and (end := end_of_head(self._head, before)) > 0:
+            head, before = bytes(self._head[:end]), 0
+            del self._head[:end]
             passed += self._judged(head)
         if self._answered or self._is_no_head():
             self._answered = True
-            passed, self._head = passed + self._head, b""
+            passed += bytes(self._head)
+            self._head.clear()
         return passed
 
     def _is_no_head(self) -> bool:
         """Not HTTP/1: passed on for the client to judge, as in a tunnel."""
-        return not _HTTP.startswith(self._head[: len(_HTTP)]) or len(self._head) > MAX_ANSWER_HEAD
+        return not _HTTP.startswith(bytes(self._head[: len(_HTTP)])) or len(self._head) > MAX_ANSWER_HEAD
 
     def _judged(self, head: bytes) -> bytes:
         found = _STATUS.match(head)

@@ -110,9 +110,12 @@ def authority_text(host: Host, port: int, default: int = -1) -> str:
     return name if port == default else f"{name}:{port}"
 
 
-def end_of_head(data: bytes | bytearray) -> int:
-    """The offset behind the head's empty line, or -1 where it has not arrived."""
-    end = data.find(b"\r\n\r\n")
+def end_of_head(data: bytes | bytearray, before: int = 0) -> int:
+    """The offset behind the head's empty line, or -1 where it has not arrived.
+
+    before: bytes that were looked through already; who sends one at a time must not have all looked through each time.
+    """
+    end = data.find(b"\r\n\r\n", max(0, before - 3))
     return -1 if end < 0 else end + 4
 
 

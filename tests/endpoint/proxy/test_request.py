@@ -207,6 +207,17 @@ def test_the_end_of_a_head() -> None:
     assert [end_of_head(data) for data in (b"", b"a\r\n\r", b"a\r\n\r\n", b"a\r\n\r\nb")] == [-1, -1, 5, 5]
 
 
+@pytest.mark.parametrize("before", range(8))
+def test_the_end_of_a_head_is_found_whatever_came_before(before: int) -> None:
+    """before: at most the bytes of all but the last read."""
+    assert end_of_head(b"abcd\r\n\r\n", before) == 8
+
+
+def test_what_was_looked_through_is_not_looked_through_again() -> None:
+    """Else a peer that sends a byte at a time costs the square of what it sends: a minute for one head."""
+    assert end_of_head(b"\r\n\r\n" + b"x" * 100 + b"\r\n\r\n", 50) == 108
+
+
 def test_how_an_authority_is_written() -> None:
     assert authority_text(parse_host("::1"), 80) == "[::1]:80"
     assert authority_text(parse_host("a.example"), 80, default=80) == "a.example"
