@@ -8,6 +8,7 @@ from tests.tree import Module, modules
 # Module -> why it has no test file of its own.  A line here is a debt or a reason, never an oversight.
 WITHOUT: dict[str, str] = {
     "steering.control.errors": "exceptions that only carry a text; every test of steering.control meets them",
+    "steering.control.doctor_facts": "values alone; test_doctor_findings judges them and test_doctor gathers them",
     "steering.pac.errors": "one class and no code; tests/pac/test_gates.py holds what its text says",
     "steering.endpoint.identify.darwin_layouts": "tables; tests/test_layouts.py holds them to the platform's headers",
     "steering.endpoint.identify.darwin_system": "a protocol",

@@ -10,6 +10,7 @@ from steering.cli import (
     categories,
     check,
     deploy,
+    doctor,
     endpoint,
     endpoints,
     explain,
@@ -36,6 +37,7 @@ app.command()(explain.explain)
 app.command()(deploy.deploy)
 app.command()(status.status)
 app.command("reload")(status.reload)
+app.command()(doctor.doctor)
 app.add_typer(pac.app, name="pac")
 app.add_typer(ca.app, name="ca")
 app.add_typer(rules.app, name="rules")
@@ -43,7 +45,6 @@ app.add_typer(categories.app, name="categories")
 app.add_typer(catalog.app, name="catalog")
 endpoint.app.command()(endpoints.token)
 app.add_typer(endpoint.app, name="endpoint")
-app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(endpoints.app, name="endpoints")
 
 
