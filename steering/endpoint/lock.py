@@ -8,13 +8,15 @@ from pathlib import Path
 from steering.endpoint.errors import EndpointError
 
 NAME = "lock"
+# Root locks the folder of the service's user too, and does not follow what that one may have put there.
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Raises EndpointError while another helper runs on ``folder``."""
     try:
-        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        descriptor = os.open(folder / NAME, _FLAGS, 0o600)
     except OSError as exc:
         raise EndpointError(f"the state folder {folder} cannot be used: {exc.strerror or exc}") from exc
     try:

@@ -49,3 +49,13 @@ def test_it_is_free_again_after_use(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(EndpointError, match="cannot be used: No such file or directory"), locked(tmp_path / "none"):
         pass
+
+
+@pytest.mark.needs("linux")
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "somebody's"
+    target.write_text("theirs")
+    (tmp_path / NAME).symlink_to(target)
+    with pytest.raises(EndpointError, match="cannot be used"), locked(tmp_path):
+        pass
+    assert target.read_text() == "theirs"
