@@ -195,9 +195,9 @@ async def work(programs: Programs, listener: Listener, name: str, given: Iterato
 @pytest.mark.parametrize(
     ("system", "share", "ways"),
     [
-        ("map and events", 0.7, WAYS),
+        ("map and events", 0.75, WAYS),
         # Without the looks for an exec under way, one in a hundred of these had the wrong name.
-        ("map and events", 0.1, {"exec": 1}),
+        ("map and events", 0.05, {"exec": 1}),
         ("events alone", 0.1, WAYS),
         ("bare", 0.1, WAYS),
     ],
