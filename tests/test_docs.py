@@ -22,7 +22,7 @@ from steering.process.accesslog import as_json
 from steering.resources import starter_rules
 from steering_inspector.pages import REASONS
 from tests.kit import ROOT
-from tools.doc_examples import FENCE, can_run, fits, run, steps
+from tools.doc_examples import FENCE, can_run, fits, provide, run, steps
 from tools.doc_tables import PRINTED, pages, printed
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in pages()}
@@ -171,7 +171,11 @@ def test_commands_in_examples_print_what_is_shown(page: str, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("STEERING_POLICY_RULES", raising=False)
     (tmp_path / "rules.json").write_bytes(starter_rules().read_bytes())
-    outputs = [(command, shown, run(command)) for command, shown in CONSOLE[page] if can_run(command)]
+    outputs = []
+    for command, shown in CONSOLE[page]:
+        provide(command, shown)
+        if can_run(command):
+            outputs.append((command, shown, run(command)))
     assert [(command, output) for command, shown, output in outputs if not fits(shown, output)] == [], "run: make docs"
 
 

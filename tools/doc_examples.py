@@ -1,7 +1,8 @@
 """The commands in the documentation's ``console`` blocks, run: ``make docs`` writes their output anew, a test compares.
 
 The commands of a page run one after the other in a folder with the starter rules.  In what is shown, ``...`` alone on
-a line stands for any lines, and within a line for anything; a command without output is only run.
+a line stands for any lines, and within a line for anything; a command without output is only run.  ``cat FILE`` makes
+the file that it shows.
 """
 
 import contextlib
@@ -22,7 +23,10 @@ from tools.doc_tables import ROOT, pages
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 # What asks a running service, or is one.
-OF_A_SERVICE = ("steering serve", "steering status", "steering reload", "steering pac token", "steering ca")
+OF_A_SERVICE = (
+    "steering serve", "steering status", "steering reload", "steering pac token", "steering ca", "steering doctor",
+    "steering endpoint",
+)  # fmt: skip
 
 
 def steps(block: str) -> Iterator[tuple[str, str]]:
@@ -30,6 +34,13 @@ def steps(block: str) -> Iterator[tuple[str, str]]:
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
+
+
+def provide(command: str, shown: str) -> None:
+    """Make the file that ``cat FILE`` shows, so that the commands behind it find it."""
+    name = re.fullmatch(r"cat ([\w-]+(?:\.[\w-]+)*)", command)
+    if name and shown:
+        Path(name[1]).write_text(shown, "utf-8")
 
 
 def can_run(command: str) -> bool:
@@ -66,6 +77,7 @@ def rewritten(page: str) -> str:
 
 
 def _now(command: str, shown: str) -> str:
+    provide(command, shown)
     if not can_run(command):
         return shown
     output = run(command)

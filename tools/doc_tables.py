@@ -30,7 +30,7 @@ def pages() -> list[Path]:
     """Everything that people read."""
     return [
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
         *sorted(
             path for part in ("deploy", "dns", "inspector", "pac_templates") for path in (ROOT / part).glob("*.md")
         ),
