@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from steering.deploy.quoting import environment_d, gvariant
@@ -25,11 +25,10 @@ PAC = "http://steering.corp.example/proxy.pac"
 ENVIRONMENT_GENERATOR = "/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator"
 
 
-def run(*command: str | Path, cwd: Path | None = None, ok: bool = True, **variables: str) -> str:
+def run(*command: str | Path, ok: bool = True, variables: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=cwd,
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **variables},
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **(variables or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -78,16 +77,16 @@ def test_kea(tmp_path: Path) -> None:
     conf = tmp_path / "kea.conf"
     conf.write_text(json.dumps({"Dhcp4": config}))
     variables = {"KEA_LOCKFILE_DIR": "none", "KEA_PIDFILE_DIR": str(tmp_path)}
-    run("kea-dhcp4", "-t", conf, **variables)
+    run("kea-dhcp4", "-t", conf, variables=variables)
     config["option-data"][0]["data"] = {}
     conf.write_text(json.dumps({"Dhcp4": config}))
-    run("kea-dhcp4", "-t", conf, ok=False, **variables)
+    run("kea-dhcp4", "-t", conf, ok=False, variables=variables)
 
 
 @pytest.mark.needs("dnsmasq")
 def test_dnsmasq(tmp_path: Path) -> None:
     for token in TOKENS:
-        files = {}
+        files: dict[str, Path] = {}
         for name in ("dhcp-dnsmasq", "wpad-dnsmasq", "resolver-dnsmasq"):
             files |= write(tmp_path, name, token=token)
         run("dnsmasq", "--test", *(f"--conf-file={path}" for path in files.values()))
@@ -162,7 +161,7 @@ def test_gnome(tmp_path: Path) -> None:
     variables = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path), "GSETTINGS_BACKEND": "keyfile"}
 
     def told(key: str) -> str:
-        return run("gsettings", "get", "org.gnome.system.proxy", key, **variables).strip()
+        return run("gsettings", "get", "org.gnome.system.proxy", key, variables=variables).strip()
 
     keyfile.write_text(made("gnome", "60-steering-proxy"))
     assert (told("mode"), told("autoconfig-url")) == ("'auto'", f"'{PAC}'")
@@ -177,7 +176,7 @@ def test_the_sessions_environment(tmp_path: Path) -> None:
     folder.mkdir()
     lines = [f"STEERING_TEST_{i}={environment_d(text)}\n" for i, text in enumerate(HOSTILE)]
     (folder / "60-steering.conf").write_text(made("environment", "60-steering.conf") + "".join(lines))
-    out = run(ENVIRONMENT_GENERATOR, XDG_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path))
+    out = run(ENVIRONMENT_GENERATOR, variables={"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)})
     code = out + "".join(f"printf '%s\\0' \"$STEERING_TEST_{i}\"\n" for i in range(len(HOSTILE)))
     got = run("/bin/sh", "-c", code + "printf %s $https_proxy")
     assert got == "\0".join((*HOSTILE, "http://proxy.corp.example:3128"))
@@ -196,8 +195,8 @@ def test_networkmanager(tmp_path: Path) -> None:
     nmcli.write_text('#!/bin/sh\n[ "$1" = -g ] && printf "one\\ntwo\\n" || printf "<%s>" "$@" >>"$0.log"\n')
     nmcli.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    run("/bin/sh", script, PATH=path)
-    run("/bin/sh", script, "undo", PATH=path)
+    run("/bin/sh", script, variables={"PATH": path})
+    run("/bin/sh", script, "undo", variables={"PATH": path})
     told = (tmp_path / "nmcli.log").read_text()
     assert told == "".join(
         f"<connection><modify><{name}><proxy.method><{method}><proxy.pac-url><{url}>"
@@ -228,9 +227,9 @@ def test_nss(tmp_path: Path) -> None:
         return ["Steering inspection CA" in run("certutil", "-L", "-d", f"sql:{folder}") for folder in databases]
 
     for _ in range(2):
-        run("/bin/sh", script, HOME=str(tmp_path))
+        run("/bin/sh", script, variables={"HOME": str(tmp_path)})
         assert trusted() == [True, True]
-    run("/bin/sh", script, "undo", HOME=str(tmp_path))
+    run("/bin/sh", script, "undo", variables={"HOME": str(tmp_path)})
     assert trusted() == [False, False]
 
 
@@ -264,11 +263,11 @@ def bundle_holds_ours(path: Path) -> bool:
 def test_git(tmp_path: Path) -> None:
     script = write(tmp_path, "ca-git")["ca-git.sh"]
     for _ in range(2):
-        run("/bin/sh", script, HOME=str(tmp_path))
-    path = run("git", "config", "--global", "http.sslCAInfo", HOME=str(tmp_path)).strip()
+        run("/bin/sh", script, variables={"HOME": str(tmp_path)})
+    path = run("git", "config", "--global", "http.sslCAInfo", variables={"HOME": str(tmp_path)}).strip()
     assert bundle_holds_ours(Path(path))
-    run("/bin/sh", script, "undo", HOME=str(tmp_path))
-    assert run("git", "config", "--global", "http.sslCAInfo", HOME=str(tmp_path), ok=False) == ""
+    run("/bin/sh", script, "undo", variables={"HOME": str(tmp_path)})
+    assert run("git", "config", "--global", "http.sslCAInfo", ok=False, variables={"HOME": str(tmp_path)}) == ""
     assert not Path(path).exists()
 
 
@@ -279,11 +278,11 @@ def test_a_users_variables(which: str, variable: str, tmp_path: Path) -> None:
     profile = tmp_path / ".profile"
     profile.write_text("umask 022\n")
     for _ in range(2):
-        run("/bin/sh", script, HOME=str(tmp_path))
+        run("/bin/sh", script, variables={"HOME": str(tmp_path)})
     assert profile.read_text() == f'umask 022\n. "{tmp_path}/.config/steering/{which}.sh" # steering ca-{which}\n'
-    file = Path(run("/bin/sh", "-c", f'. "$HOME/.profile"; printf %s "${variable}"', HOME=str(tmp_path)))
+    file = Path(run("/bin/sh", "-c", f'. "$HOME/.profile"; printf %s "${variable}"', variables={"HOME": str(tmp_path)}))
     assert file.read_text() == ca().pem if which == "node" else bundle_holds_ours(file)
-    run("/bin/sh", script, "undo", HOME=str(tmp_path))
+    run("/bin/sh", script, "undo", variables={"HOME": str(tmp_path)})
     assert profile.read_text() == "umask 022\n"
     assert not file.exists()
 
