@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from steering.cli.commands import app
 from steering.control.config import PREFIX, Config
+from steering.deploy.targets import TARGETS
 from steering.policy import EFFECTS, RESERVED, VISIBLE, Action, Effect, Fact, Point, Reserved
 from steering_dns.settings import Limits as DnsLimits
 from steering_inspector.destination import REFUSED
@@ -334,6 +335,10 @@ def measured() -> str:
     return "\n" + "\n\n".join(parts) + "\n"
 
 
+def targets() -> str:
+    return table(("name", "what", "does"), ((code(t.name), t.title, t.does) for t in TARGETS.values()))
+
+
 PRINTED: dict[str, Callable[..., str]] = {
     "settings": all_settings,
     "settings-of": settings_of,
@@ -345,6 +350,7 @@ PRINTED: dict[str, Callable[..., str]] = {
     "refused-destinations": refused_destinations,
     "limits": limits,
     "commands": commands,
+    "targets": targets,
     "figures": figures,
     "measured": measured,
 }
