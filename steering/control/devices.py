@@ -5,17 +5,20 @@ on disk goes when it was last heard.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from steering.control.device_authority import LIFE
 from steering.control.errors import StateError
 from steering.control.keeping import Keeping
 
 MAX_DEVICES = 100_000
 FORGET_AFTER_S = 30 * 86400.0  # from the end of its certificate, with which it can do nothing any more
 MAX_TEXT = 255
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,16 @@ class Devices:
             self._reports[device_id] = report
 
     def revoke(self, which: str, now: float) -> frozenset[str]:
-        """By id, by name or by group; the ids that are newly revoked."""
+        """By id, by name or by group; the ids that are newly revoked.
+
+        An id that is not known here may be of a device that a restored backup knows nothing of: its certificate is
+        good at every inspector until the id is on this list.
+        """
+        if _ID.fullmatch(which) and which not in self._devices:
+            ends_at = now + LIFE.total_seconds()
+            self._devices[which] = Device(
+                device_id=which, group="", name="", system="", enrolled_at=now, ends_at=ends_at
+            )
         found = [d for d in self._devices.values() if which in (d.device_id, d.name, d.group) and d.revoked_at is None]
         for device in found if which else ():
             self._devices[device.device_id] = replace(device, revoked_at=now)

@@ -7,6 +7,7 @@ issue does not get through the handshake; who was revoked, or is not known here,
 import asyncio
 import contextlib
 import json
+import resource
 import secrets
 import socket
 import ssl
@@ -33,6 +34,7 @@ from steering.control.web import peer_address, takes_gzip
 from steering.process.logs import logger
 
 MAX_REQUEST_BYTES = 32_768
+MAX_CONNECTIONS = 20_000
 HANDSHAKE_S, BODY_S, KEEP_ALIVE_S = 10.0, 10.0, 75.0
 EVENT_KEEP_ALIVE_S, WRITE_S = 20.0, 20.0
 PIECE_BYTES = 65_536
@@ -120,14 +122,33 @@ async def serving_helpers(app: web.Application, sock: socket.socket, context: ss
     )
     await runner.setup()
     assert runner.server is not None, "the runner is set up"
+    serving, most = runner.server, max_connections()
+
+    def admitted() -> asyncio.Protocol:
+        return serving() if len(serving.connections) < most else _TurnedAway()
+
     server = await asyncio.get_running_loop().create_server(
-        runner.server, sock=sock, ssl=context, ssl_handshake_timeout=HANDSHAKE_S, ssl_shutdown_timeout=DRAIN_S
+        admitted, sock=sock, ssl=context, ssl_handshake_timeout=HANDSHAKE_S, ssl_shutdown_timeout=DRAIN_S
     )
     try:
         yield
     finally:
         server.close()
         await runner.cleanup()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def max_connections() -> int:
+    """Helpers may take half of this process' descriptors: it serves PACs and administration too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
 # Who asks

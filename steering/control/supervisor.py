@@ -104,10 +104,14 @@ class Supervisor:
         await self._send_all(Kind.REVOKED, self._revoked)
 
     async def _send_all(self, kind: Kind, body: bytes) -> None:
-        for worker in list(self._running.values()):
+        """At once to all: one that is stuck keeps nothing from the others."""
+
+        async def send(worker: _Running) -> None:
             with contextlib.suppress(ConnectionError):
                 async with worker.sending:
                     await worker.channel.send(kind, body)
+
+        await asyncio.gather(*map(send, list(self._running.values())))
 
     def counters(self) -> dict[str, int]:
         """Everything counted since the start, over all workers, as "point:what"."""

@@ -55,6 +55,18 @@ def test_revoking_by_id_name_or_group(tmp_path: Path, which: str, revoked: set[s
     assert made.revoke(which, NOW + 1) == set(), "once"
 
 
+def test_an_id_that_a_restored_backup_has_lost_can_be_revoked_all_the_same(tmp_path: Path) -> None:
+    made, lost = devices(tmp_path / "d"), "0123456789abcdef" * 2
+    assert made.revoke(lost, NOW) == {lost} == made.revoked
+    assert made.revoke(lost, NOW + 1) == set(), "once"
+    made.prune(ENDS + FORGET_AFTER_S - 1)
+    assert lost in made.revoked, "for as long as its certificate could be good"
+    made.prune(ENDS + FORGET_AFTER_S)
+    assert lost not in made.revoked
+    for no_id in (lost[:-1], lost.upper(), "g" * 32):
+        assert made.revoke(no_id, NOW) == set()
+
+
 def test_the_list_has_who_was_heard_last_first(tmp_path: Path) -> None:
     made = devices(tmp_path / "d")
     made.heard("c3", REPORT, NOW + 5)

@@ -6,7 +6,7 @@ import random
 import ssl
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -128,6 +128,26 @@ ASKED = [
     ("GET", "/events", None),
     ("GET", "/nothing", None),
 ]
+
+
+@pytest.mark.parametrize(("open_already", "served"), [(1, True), (2, False)])
+async def test_helpers_may_not_take_every_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_already: int, served: bool
+) -> None:
+    monkeypatch.setattr(endpoint_web, "MAX_CONNECTIONS", 2)
+    async with helpers_rig(tmp_path / "service") as rig, AsyncExitStack() as stack:
+        host, port = rig.url.removeprefix("https://").split(":")
+        context = trusting(rig.authority_pem())
+        for _ in range(open_already):
+            _, held = await asyncio.open_connection(host, int(port), ssl=context)
+            stack.callback(held.transport.abort)
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        stack.callback(writer.transport.abort)
+        answer = b""
+        with suppress(OSError):
+            writer.write(b"GET /authority HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = await reader.readline()
+        assert answer.startswith(b"HTTP/1.1 200 ") == served
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ASKED)
