@@ -16,6 +16,7 @@ from steering.control.state import write_whole
 from steering.deploy.errors import DeployError
 from steering.deploy.facts import Address, Ca, Facts, Given, facts_of
 from steering.deploy.render import files_of
+from steering.deploy.signing import signed
 from steering.deploy.targets import TARGETS, Target, lacking
 from steering_inspector.keystore import KeystoreError, load
 
@@ -32,6 +33,10 @@ def deploy(
     address: Annotated[list[str] | None, typer.Option(metavar="IP", help="Of the service. Repeatable.")] = None,
     resolver: Annotated[list[str] | None, typer.Option(metavar="IP", help="To hand out. Repeatable.")] = None,
     organisation: Annotated[str, typer.Option(help="What devices show their users.")] = "Steering",
+    sign_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Signs Apple profiles; with --write.")] = None,
+    sign_certificate: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Of that key, and those above it; with --write.")
+    ] = None,
     config: ConfigOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
@@ -43,6 +48,8 @@ def deploy(
         wrong_use("--token or --group, not both")
     if name == LIST and write is not None:
         wrong_use("a list is not written")
+    if (sign_key is None) != (sign_certificate is None) or (sign_key is not None and write is None):
+        wrong_use("--sign-key and --sign-certificate go together, and with --write")
     claim = token or (PLACEHOLDER if group is not None else "")
     try:
         facts = facts_of(
@@ -60,6 +67,7 @@ def deploy(
             return
         chosen = [TARGETS[name]] if name is not None else list(TARGETS.values())
         made = _made(chosen, facts, strict=name is not None)
+        profiles = _signed(made, sign_key, sign_certificate) if sign_key and sign_certificate else {}
     except DeployError as exc:
         wrong_use(str(exc))
     if as_json:
@@ -71,7 +79,7 @@ def deploy(
     for note in facts.notes:
         complain(f"note: {note}")
     if write is not None:
-        _write(made, write)
+        _write(made, write, profiles)
         complain(f"{len(made)} folders in {write}: begin with {write / 'README.md'}")
     if name is None:
         for target in chosen:
@@ -80,6 +88,7 @@ def deploy(
 
 
 Made = dict[str, dict[str, str]]
+Profiles = dict[tuple[str, str], bytes]  # by target and file: what is written signed
 
 
 def _given(
@@ -173,14 +182,24 @@ def _show(made: Made, *, whole: bool) -> None:
             typer.echo(content, nl=whole)
 
 
-def _write(made: Made, folder: Path) -> None:
+def _signed(made: Made, key: Path, certificate: Path) -> Profiles:
+    chain_pem, key_pem = certificate.read_bytes(), key.read_bytes()
+    return {
+        (name, file): signed(content.encode("utf-8"), chain_pem=chain_pem, key_pem=key_pem)
+        for name, files in made.items()
+        for file, content in files.items()
+        if file.endswith(".mobileconfig")
+    }
+
+
+def _write(made: Made, folder: Path, profiles: Profiles) -> None:
     """Readable for the owner alone where a token may stand in an address: that is what they all are."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, files in made.items():
         (folder / name).mkdir(mode=0o700, exist_ok=True)
         for file, content in files.items():
             mode = 0o700 if file.endswith(".sh") else 0o600
-            write_whole(folder / name / file, content.encode("utf-8"), mode)
+            write_whole(folder / name / file, profiles.get((name, file), content.encode("utf-8")), mode)
     write_whole(folder / "README.md", _readme(made).encode("utf-8"))
 
 

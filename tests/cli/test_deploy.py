@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,22 @@ def test_written() -> None:
     assert run("deploy", "gnome", "--write", "out", "--zone", "x.example").exit_code == 0, "once more over it"
 
 
+@pytest.mark.needs("openssl")
+def test_profiles_are_signed(folder: Path) -> None:
+    key, certificate = folder / "key", folder / "certificate"
+    made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x")
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    signing = ("--sign-key", key, "--sign-certificate", certificate)
+    assert run("deploy", "--write", "out", *signing).exit_code == 0
+    for name in ("apple-macos", "apple-ios", "ca-ios"):
+        (file,) = (folder / "out" / name).iterdir()
+        verify = ("openssl", "cms", "-verify", "-noverify", "-binary", "-inform", "DER", "-in", file)
+        done = subprocess.run(verify, check=True, capture_output=True)
+        assert done.stdout == run("deploy", name).stdout_bytes
+    missing = run("deploy", "--write", "out", "--sign-key", folder / "none", "--sign-certificate", certificate)
+    assert missing.exit_code != 0
+
+
 def test_a_groups_pac() -> None:
     assert "/p/s3cret/proxy.pac" in run("deploy", "kde", "--token", "s3cret").stdout
     result = run("deploy", "kde", "--group", "sales")
@@ -127,6 +144,8 @@ WRONG = {
     "no such target": ("nonsense",),
     "two claims": ("kde", "--token", "a", "--group", "b"),
     "a list in a folder": ("list", "--write", "out"),
+    "a key alone": ("--write", "out", "--sign-key", "x"),
+    "nothing to sign into": ("apple-ios", "--sign-key", "x", "--sign-certificate", "y"),
     "no address": ("wpad-bind", "--address", "here"),
     "no zone": ("wpad-bind", "--zone", "a b"),
     "no name": ("ca-ios", "--organisation", "a\nb"),
