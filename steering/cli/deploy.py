@@ -50,7 +50,7 @@ def deploy(
         wrong_use("a list is not written")
     if (sign_key is None) != (sign_certificate is None) or (sign_key is not None and write is None):
         wrong_use("--sign-key and --sign-certificate go together, and with --write")
-    claim = token or (PLACEHOLDER if group is not None else "")
+    claim = _bare(token) if token else PLACEHOLDER if group is not None else ""
     try:
         facts = facts_of(
             _given(
@@ -75,7 +75,7 @@ def deploy(
     elif write is None:
         _show(made, whole=name is None)
     if group is not None:
-        complain(f"note: put what 'steering pac token add {group}' prints in place of {PLACEHOLDER}")
+        complain(f"note: {PLACEHOLDER} stands for the token that 'steering pac token add {group}' makes")
     for note in facts.notes:
         complain(f"note: {note}")
     if write is not None:
@@ -89,6 +89,11 @@ def deploy(
 
 Made = dict[str, dict[str, str]]
 Profiles = dict[tuple[str, str], bytes]  # by target and file: what is written signed
+
+
+def _bare(token: str) -> str:
+    """Out of what ``steering pac token add`` prints, or as it is."""
+    return token.removeprefix("/p/").removesuffix("/proxy.pac")
 
 
 def _given(
