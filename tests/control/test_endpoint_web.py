@@ -138,16 +138,17 @@ async def test_helpers_may_not_take_every_descriptor(
     async with helpers_rig(tmp_path / "service") as rig, AsyncExitStack() as stack:
         host, port = rig.url.removeprefix("https://").split(":")
         context = trusting(rig.authority_pem())
-        for _ in range(open_already):
-            _, held = await asyncio.open_connection(host, int(port), ssl=context)
-            stack.callback(held.transport.abort)
-        reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
-        stack.callback(writer.transport.abort)
-        answer = b""
-        with suppress(OSError):
-            writer.write(b"GET /authority HTTP/1.1\r\nHost: x\r\n\r\n")
-            answer = await reader.readline()
-        assert answer.startswith(b"HTTP/1.1 200 ") == served
+
+        async def answer() -> bytes:
+            reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+            stack.callback(writer.transport.abort)
+            with suppress(OSError):
+                writer.write(b"GET /authority HTTP/1.1\r\nHost: x\r\n\r\n")
+                return await reader.readline()
+            return b""
+
+        answers = [await answer() for _ in range(open_already + 1)]
+        assert [a.startswith(b"HTTP/1.1 200 ") for a in answers] == [True] * open_already + [served]
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ASKED)
