@@ -137,10 +137,11 @@ async def test_helpers_may_not_take_every_descriptor(
     monkeypatch.setattr(endpoint_web, "MAX_CONNECTIONS", 2)
     async with helpers_rig(tmp_path / "service") as rig, AsyncExitStack() as stack:
         host, port = rig.url.removeprefix("https://").split(":")
-        context = trusting(rig.authority_pem())
+        context, held = trusting(rig.authority_pem()), list[asyncio.StreamReader]()
 
         async def answer() -> bytes:
             reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+            held.append(reader)  # asyncio aborts a connection whose reader is forgotten
             stack.callback(writer.transport.abort)
             with suppress(OSError):
                 writer.write(b"GET /authority HTTP/1.1\r\nHost: x\r\n\r\n")
