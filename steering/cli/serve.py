@@ -1,5 +1,6 @@
 """``steering serve``: run everything."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -94,4 +95,5 @@ def _banner(loaded: Loaded, status: Status) -> None:
         lines.append("Split DNS on a network needs ports 53, 443 and 80: see docs, 'Low ports'.")
     where = f"remove {loaded.state}" if loaded.file else "remove the state folder"
     lines.append(f"Stop with Ctrl-C. To begin anew, {where} while it is stopped.")
-    typer.echo("\n".join(lines))
+    with contextlib.suppress(OSError):  # a full disk behind standard output ends no service
+        typer.echo("\n".join(lines))

@@ -61,6 +61,20 @@ def test_the_banner_and_the_end(tmp_path: Path) -> None:
     assert "Traceback" not in service.log()
 
 
+def test_a_banner_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    """Standard output on a full disk: the restart of a service must not fail for want of a greeting."""
+    service = service_in(tmp_path / "s", settings={"log": {"format": "console"}})
+    (service.folder / "stdout").symlink_to("/dev/full")
+    try:
+        service.start()
+        wait_until(lambda: "serving" in service.log(), 10, "that it serves")
+        assert service.status()["state"] == "ok"
+        service.reload()
+        assert "draining" not in service.log()
+    finally:
+        service.stop()
+
+
 def test_a_second_one_on_the_same_folder_ends_with_one(tmp_path: Path) -> None:
     first = service_in(tmp_path / "s")
     try:
