@@ -142,7 +142,7 @@ class LinuxIdentifier:
         )
 
     def _by_recent(self, sock: Socket, began_ns: int) -> Identity | None:
-        for known in self._recent.newest(RECENT_TRIED):
+        for known in self._recent.newest(RECENT_TRIED, sock.cgroup):
             now_ns = time.monotonic_ns()
             executable = known.process.executable()
             if executable is None:
@@ -176,7 +176,7 @@ class LinuxIdentifier:
         )
         if held is None or not held.close_on_exec:
             return None
-        known.saw(executable.path, read_ns)
+        known.saw(executable.path, read_ns, sock.cgroup)
         self._recent.touch(process.pid)
         return self._answer(sock, process, executable, method, began_ns)
 
@@ -293,7 +293,7 @@ class LinuxIdentifier:
                     return self._answer(sock, processes[0], executable, Method.MAP, began_ns, SHARED)
             known, still = self._alive(pid)
             if known is not None and still == executable:
-                known.saw(executable.path, now_ns)
+                known.saw(executable.path, now_ns, sock.cgroup)
             return self._answer(sock, processes[0], executable, Method.MAP, began_ns)
 
     async def _all_agree(self, lead: _Lead, sock: Socket, holders: Holders, began_ns: int) -> Identity:

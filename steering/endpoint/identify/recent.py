@@ -10,18 +10,22 @@ from steering.endpoint.identify.linux_procfs import Process, open_process
 
 
 class Known:
-    """A process.  path: what it was seen to execute at ``at_ns``; None until then."""
+    """A process.  path: what it was seen to execute at ``at_ns``; group: the control group of its sockets.
 
-    __slots__ = ("at_ns", "path", "process")
+    None until it was seen.
+    """
+
+    __slots__ = ("at_ns", "group", "path", "process")
 
     def __init__(self, process: Process) -> None:
         self.process = process
         self.path: str | None = None
+        self.group: int | None = None
         self.at_ns = 0
 
-    def saw(self, path: str, at_ns: int) -> None:
+    def saw(self, path: str, at_ns: int, group: int) -> None:
         """It executes ``path``, for sure: no program was just being started in it when that was read."""
-        self.path, self.at_ns = path, at_ns
+        self.path, self.at_ns, self.group = path, at_ns, group
 
 
 class RecentProcesses:
@@ -54,9 +58,13 @@ class RecentProcesses:
         if pid in self._known:
             self._known.move_to_end(pid)
 
-    def newest(self, number: int) -> Iterator[Known]:
-        """Up to ``number`` of them, the newest first.  They may have ended, and may be dropped meanwhile."""
-        for pid in list(reversed(self._known))[:number]:
+    def newest(self, number: int, group: int) -> Iterator[Known]:
+        """Up to ``number`` that may have sockets of the control group, the newest first.
+
+        They may have ended, and may be dropped meanwhile.
+        """
+        likely = [pid for pid, known in reversed(self._known.items()) if known.group in (None, group)]
+        for pid in likely[:number]:
             known = self._known.get(pid)
             if known is not None:
                 yield known

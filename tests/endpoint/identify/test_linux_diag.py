@@ -3,6 +3,8 @@
 import os
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 
 import pytest
@@ -19,6 +21,13 @@ SO_COOKIE = 57
 pytestmark = pytest.mark.needs("linux")
 
 
+@pytest.fixture
+def diag() -> Iterator[SockDiag]:
+    diag = SockDiag()
+    yield diag
+    diag.close()
+
+
 def connect(kind: str, port: int) -> socket.socket:
     client = socket.socket(KINDS[kind][2])
     client.connect((KINDS[kind][1], port))
@@ -26,18 +35,15 @@ def connect(kind: str, port: int) -> socket.socket:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_clients_socket_is_found(listener: Listener, kind: str) -> None:
-    diag = SockDiag()
+def test_the_clients_socket_is_found(diag: SockDiag, listener: Listener, kind: str) -> None:
     with connect(kind, listener.port) as client, listener.accept(kind) as accepted:
         found = diag.find(accepted.ends)
         cookie = struct.unpack("=Q", client.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8))[0]
         assert found is not None
         assert found._replace(cgroup=0) == Socket(os.fstat(client.fileno()).st_ino, os.getuid(), cookie, 0)
-    diag.close()
 
 
-def test_of_both_ends_the_client_is_meant(listener: Listener) -> None:
-    diag = SockDiag()
+def test_of_both_ends_the_client_is_meant(diag: SockDiag, listener: Listener) -> None:
     with connect("IPv4", listener.port) as client, listener.accept() as accepted:
         ends = accepted.ends
         turned = diag.find(Ends(ends.remote, ends.remote_port, ends.local, ends.local_port))
@@ -46,50 +52,55 @@ def test_of_both_ends_the_client_is_meant(listener: Listener) -> None:
         assert straight.inode == os.fstat(client.fileno()).st_ino
         assert turned is not None
         assert turned.inode == os.fstat(accepted.sock.fileno()).st_ino
-    diag.close()
 
 
 @pytest.mark.parametrize("change", ["local_port", "remote_port", "local", "remote"])
-def test_any_other_ends_are_nobodys(listener: Listener, change: str) -> None:
-    diag = SockDiag()
+def test_any_other_ends_are_nobodys(diag: SockDiag, listener: Listener, change: str) -> None:
     with connect("IPv4", listener.port), listener.accept() as accepted:
         ends = accepted.ends
         given = {field: getattr(ends, field) for field in ("local", "local_port", "remote", "remote_port")}
         given[change] = given[change] ^ 1 if "port" in change else ip_address("127.0.0.2")
         assert diag.find(Ends(**given)) is None
-    diag.close()
 
 
-def test_a_socket_that_is_gone_is_nobodys(listener: Listener) -> None:
-    diag = SockDiag()
+def test_a_socket_that_is_gone_is_nobodys(diag: SockDiag, listener: Listener) -> None:
     client = connect("IPv4", listener.port)
     with listener.accept() as accepted:
         client.close()
         assert diag.find(accepted.ends) is None  # it still waits for our end to be closed, without an owner
     wait_until(lambda: diag.find(accepted.ends) is None)
-    diag.close()
 
 
-def test_who_listens_where_the_client_was_is_not_the_client(listener: Listener) -> None:
-    diag = SockDiag()
-    client = connect("IPv4", listener.port)
-    with listener.accept() as accepted:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
-        client.close()
-        with socket.create_server(("127.0.0.1", accepted.ends.local_port)):
-            assert diag.find(accepted.ends) is None
-    diag.close()
+def test_who_listens_where_the_client_was_is_not_the_client(diag: SockDiag, listener: Listener) -> None:
+    with left_and_taken(listener) as ends:
+        assert diag.find(ends) is None
 
 
-def test_an_answer_left_behind_does_not_stand_for_the_next(listener: Listener) -> None:
-    diag = SockDiag()
+@contextmanager
+def left_and_taken(listener: Listener) -> Iterator[Ends]:
+    """A client that is gone, and a listener at the port that it had; on a busy machine another may be quicker."""
+    for _ in range(50):
+        client = connect("IPv4", listener.port)
+        with listener.accept() as accepted:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+            client.close()
+            try:
+                taken = socket.create_server(("127.0.0.1", accepted.ends.local_port))
+            except OSError:
+                continue
+            with taken:
+                yield accepted.ends
+            return
+    raise AssertionError("no port could be taken")
+
+
+def test_an_answer_left_behind_does_not_stand_for_the_next(diag: SockDiag, listener: Listener) -> None:
     with connect("IPv4", listener.port) as client, listener.accept() as accepted:
         kernel = diag._socket
         kernel.send(struct.pack("=IHHII", 16, 99, 1, 4242, 0))  # a question that is answered by an error
         found = diag.find(accepted.ends)
         assert found is not None
         assert found.inode == os.fstat(client.fileno()).st_ino
-    diag.close()
 
 
 def test_a_closed_diag_knows_nothing(listener: Listener) -> None:

@@ -28,12 +28,27 @@ def test_the_newest_come_first(running: list[int]) -> None:
     recent.touch(running[0])
     recent.touch(1)
     one, two, three = running
-    assert [known.process.pid for known in recent.newest(9)] == [one, three, two]
-    assert [known.process.pid for known in recent.newest(2)] == [one, three]
+    assert [known.process.pid for known in recent.newest(9, 0)] == [one, three, two]
+    assert [known.process.pid for known in recent.newest(2, 0)] == [one, three]
     recent.drop(one)
-    assert [known.process.pid for known in recent.newest(9)] == [three, two]
+    assert [known.process.pid for known in recent.newest(9, 0)] == [three, two]
     recent.close()
     assert len(recent) == 0
+
+
+def test_those_of_other_control_groups_are_passed_over(running: list[int]) -> None:
+    recent = RecentProcesses()
+    for pid, group in zip(running, (5, None, 6), strict=True):
+        known = recent.add(pid)
+        assert known is not None
+        if group is not None:
+            known.saw("/x", 7, group)
+    one, two, three = running
+    assert [known.process.pid for known in recent.newest(9, 5)] == [two, one]
+    assert [known.process.pid for known in recent.newest(9, 6)] == [three, two]
+    assert [known.process.pid for known in recent.newest(9, 0)] == [two]
+    assert [known.process.pid for known in recent.newest(1, 5)] == [two]
+    recent.close()
 
 
 @pytest.mark.parametrize(("size", "kept"), [(1, 1), (2, 2), (3, 3), (4, 3)])
@@ -52,7 +67,7 @@ def test_one_dropped_meanwhile_is_passed_over(running: list[int]) -> None:
     for pid in running:
         recent.add(pid)
     met = []
-    for known in recent.newest(3):
+    for known in recent.newest(3, 0):
         met.append(known.process.pid)
         recent.drop(running[1])
     assert met == [running[2], running[0]]
@@ -64,7 +79,7 @@ def test_a_number_given_away_again_is_another_process(programs: Programs) -> Non
     with programs.running("slack", "wait()") as process:
         known = recent.add(process.pid)
         assert known is not None
-        known.saw("/x", 7)
+        known.saw("/x", 7, 0)
         assert recent.get(process.pid) is known
         go_on(process)
         process.wait()
@@ -79,7 +94,7 @@ def test_what_it_was_seen_to_execute() -> None:
     known = recent.add(os.getpid())
     assert known is not None
     paths = [known.path]
-    known.saw("/usr/bin/x", 70)
-    assert ([*paths, known.path], known.at_ns) == ([None, "/usr/bin/x"], 70)
+    known.saw("/usr/bin/x", 70, 5)
+    assert ([*paths, known.path], known.at_ns, known.group) == ([None, "/usr/bin/x"], 70, 5)
     assert recent.add(os.getpid()) is not known  # as the newest process of that number: nothing is known of it
     recent.close()
