@@ -7,6 +7,7 @@ from steering.imports.domain_list import read_domains, read_squid_list
 from steering.imports.harmony import read_harmony
 from steering.imports.imported import Imported, Known
 from steering.imports.own import read_own
+from steering.imports.pac_script import read_pac
 from steering.imports.squid import read_squid
 
 Read = Callable[[str, Known], Imported]
@@ -27,6 +28,12 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "squid": Format(read=read_squid, about="squid.conf with ssl_bump lines", dialect=_SQUID),
     "squid-list": Format(read=read_squid_list, about="a file that an acl of Squid's names", dialect=_SQUID),
+    "pac": Format(
+        read=read_pac,
+        about="a PAC file that was written by hand",
+        dialect="dnsDomainIs with '.example.com' is subdomains only, with 'example.com' taken as the name and its "
+        "subdomains; '==' is that name alone; '*' of shExpMatch is taken within labels",
+    ),
     "harmony": Format(
         read=read_harmony,
         about="the bypass table of Harmony SASE as CSV or copied text",
