@@ -315,7 +315,7 @@ def read_pac(text: str, known: Known) -> Imported:
     reading.run([node for node in script if node.kind != "function"])
     reading.clauses.clear()  # what stands outside of the function decides nothing
     host = main.parts[0].parts[1].value
-    for name in _set_elsewhere(script, main):
+    for name in (*_set_elsewhere(script, main), *_kept_changed(main)):
         reading.values.pop(name, None)
     reading.values |= dict.fromkeys(_own_functions(script, main), False)
     reading.values[host] = Host()
@@ -344,6 +344,20 @@ def _set_elsewhere(script: Sequence[Node], main: Node) -> Iterator[str]:
         for node in function.walk():
             if node.kind in ("assign", "unary", "call", "unread"):
                 yield from (part.value for part in node.walk() if part.kind in ("name", "word"))
+
+
+_READING = frozenset(("indexOf", "includes", "hasOwnProperty", "endsWith", "toLowerCase"))
+
+
+def _kept_changed(main: Node) -> Iterator[str]:
+    """Names that the function itself changes: what it leaves in them, its next call may find."""
+    for node in main.walk():
+        if node.kind in ("assign", "each") or (node.kind == "unary" and node.value in ("++", "--")):
+            yield from (part.value for part in node.parts[0].walk() if part.kind == "name")
+        elif node.kind == "unread":
+            yield from (part.value for part in node.parts)
+        elif node.kind == "call" and node.parts[0].value not in BUILTINS | _READING:
+            yield from (part.value for part in node.walk() if part.kind == "name")
 
 
 def _rules(reading: _Reading) -> None:

@@ -88,6 +88,8 @@ NOTHING = [
         "function dnsDomainIs(a, b) { return 1; } function f(h) { return dnsDomainIs(h, 2); }",
     ),
     function('f(); if (host == n) return "DIRECT";', 'var n = "a.example"; function f() { n = "b.example"; }'),
+    function('if (l[0] == host) return "DIRECT"; l = ["b.example"]; return "PROXY p:1";', 'var l = ["a.example"];'),
+    function('if (l[0] == host) return "DIRECT"; l.pop(); return "PROXY p:1";', 'var l = ["a.example"];'),
     function('if (host == "a.example") return "DIRECT; PROXY p:1"; return "PROXY p:1";'),
     function('if (host != "a.example") return "PROXY p:1"; return "DIRECT";'),
 ]
@@ -111,6 +113,14 @@ def test_an_earlier_bypass_may_lose_to_an_exception_and_this_is_told() -> None:
     )
     assert [rule["domains"] for rule in rules_of(found)] == [["=x.a.example", "*.a.example"], ["x.a.example"]]
     assert (3, "x.a.example") in problems_of(found)
+
+
+@pytest.mark.parametrize(
+    "loop", ["for (var k in l) if (l[k] == host)", "for (var i = 0; i < l.length; i++) if (host == l[i])"]
+)
+def test_a_list_outside_of_the_function(loop: str) -> None:
+    found = read_pac(function(f'{loop} return "DIRECT"; return "PROXY p:1";', 'var l = ["a.example"];'), KNOWN)
+    assert (rules_of(found), found.problems) == ([{"name": "list.txt", "domains": ["=a.example"]}], ())
 
 
 # The same PACs run by an engine
