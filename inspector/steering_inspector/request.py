@@ -86,7 +86,9 @@ class Request:
 
     @property
     def line(self) -> str:
-        return f"{self.method} {self.path}"
+        """For logs: without the query, in which sites put tokens, searches and names."""
+        path, mark, _ = self.path.partition("?")
+        return f"{self.method} {path}{mark and '?...'}"
 
     @property
     def accept(self) -> str:

@@ -92,7 +92,7 @@ def _banner(loaded: Loaded, status: Status) -> None:
             f"  then set the automatic proxy configuration to http://{control}/proxy.pac",
         ]
     if Role.DNS_UDP.value in at:
-        lines.append("Split DNS on a network needs ports 53, 443 and 80: see docs, 'Low ports'.")
+        lines.append("Split DNS on a network needs ports 53, 443 and 80: see docs/operations.md, 'Low ports'.")
     where = f"remove {loaded.state}" if loaded.file else "remove the state folder"
     lines.append(f"Stop with Ctrl-C. To begin anew, {where} while it is stopped.")
     with contextlib.suppress(OSError):  # a full disk behind standard output ends no service

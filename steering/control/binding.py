@@ -42,6 +42,8 @@ def bind(asked: Mapping[Role, tuple[str, int]], workers: int, patience_s: float 
     patience_s: how long to wait for a taken address: after a crash the workers of the service before let go of theirs
     within seconds.
     """
+    if not asked:
+        raise ListenError("there is nothing to serve: every address to listen on is empty")
     deadline = time.monotonic() + patience_s
     bound: dict[Role, Listener] = {}
     try:

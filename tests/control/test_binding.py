@@ -92,3 +92,8 @@ def test_where_the_resolver_answers() -> None:
     assert list(resolving_at(listeners)) == [(ip_address("127.0.0.1"), listeners[Role.DNS_UDP].port)]
     for listener in listeners.values():
         listener.close()
+
+
+def test_nothing_to_serve_is_refused() -> None:
+    with pytest.raises(ListenError, match="nothing to serve"):
+        bind({}, 1)

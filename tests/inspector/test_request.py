@@ -234,3 +234,11 @@ def test_any_head_is_refused_or_becomes_an_unambiguous_one(line: bytes, lines: l
     if request.method != "CONNECT" and request.authority is not None:
         again = check(sent_on(head))
         assert (again.method, again.path, type(again.body)) == (request.method, request.path, type(request.body))
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [(b"/", "GET /"), (b"/a/b", "GET /a/b"), (b"/a?", "GET /a?..."), (b"/a?token=secret&x=1", "GET /a?...")],
+)
+def test_what_is_logged_of_a_request_is_without_its_query(target: bytes, line: str) -> None:
+    assert check(b"GET %b HTTP/1.1\r\nHost: www.example\r\n\r\n" % target).line == line

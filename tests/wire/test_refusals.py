@@ -81,7 +81,7 @@ REFUSED = {
     "a blocked name": Refused(
         request=_get("http://blocked.example/x?y"), status=403, heading="This site is blocked: blocked.example",
         host="blocked.example", reason="blocked", action="block", rule="No gambling",
-        why="rule 'No gambling': blocked.example", detail="GET /x?y",
+        why="rule 'No gambling': blocked.example", detail="GET /x?...",
     ),
     "plain, to ourselves": Refused(
         request=_get("http://127.0.0.1:8080/metrics"), status=403, heading="Not reached from here: 127.0.0.1",
