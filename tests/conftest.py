@@ -5,6 +5,7 @@ skipped and the end of the run says what was left out and why.  In CI (``CI=true
 failure: a suite that quietly shrinks proves nothing.
 """
 
+import signal
 from collections.abc import Generator
 from typing import Any, TypeVar
 
@@ -16,6 +17,10 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # started in a shell's background: every child would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs(*names): outside programs that the test runs against (tests/kit.py)")
 
 

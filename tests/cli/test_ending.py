@@ -47,7 +47,7 @@ READING = {
     "pac": ["pac"],
     "list": ["rules", "list"],
     "disable": ["rules", "disable", "Bypass Zoom - Pre-configured"],
-    "add": ["rules", "add", "mine", "--domain", "mine.example"],
+    "add": ["rules", "add", "mine", "--domain", "mine.example.com"],
     "catalog": ["catalog", "add", "zoom"],
 }
 CONFIGURED = {"status": ["status"], "reload": ["reload"], "ca": ["ca", "show"], "serve": ["serve"]}
@@ -116,7 +116,7 @@ def test_permission_denied(tmp_path: Path) -> None:
         folder = Path(name)
         a_copy(folder).chmod(0o600)
         folder.chmod(0o755)
-        for command in (["check"], ["rules", "add", "mine", "--domain", "mine.example"], ["init", "there"]):
+        for command in (["check"], ["rules", "add", "mine", "--domain", "mine.example.com"], ["init", "there"]):
             ended = subprocess.run(
                 [sys.executable, "-P", "-c", AS_NOBODY, *command], cwd=folder, env=environment(),
                 capture_output=True, text=True, timeout=60,
@@ -169,11 +169,11 @@ def test_closed_streams(closed: str, tmp_path: Path) -> None:
     path = a_copy(tmp_path)
     line = f'"$@" {closed}'
     ended = subprocess.run(
-        ["sh", "-c", line, "sh", *STEERING, "rules", "add", "mine", "--domain", "mine.example"],
+        ["sh", "-c", line, "sh", *STEERING, "rules", "add", "mine", "--domain", "mine.example.com"],
         cwd=tmp_path, env=environment(), capture_output=True, timeout=60,
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, b"")
-    assert b'"mine.example"' in path.read_bytes()
+    assert b'"mine.example.com"' in path.read_bytes()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

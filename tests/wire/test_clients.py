@@ -56,7 +56,7 @@ def test_git_clone(host: str, world: World, tmp_path: Path) -> None:
     offer(world.origin, files_below(bare, "/bare.git"))
     place = world.lines.now()
     assert git_clone(world, host, "/bare.git", tmp_path / "clone") == Fetched(issuer=ISSUERS[host], text="1\n")
-    first = "" if host == BYPASSED else "GET /bare.git/info/refs?service=git-upload-pack"
+    first = "" if host == BYPASSED else "GET /bare.git/info/refs?..."
     world.lines.after(place, point="inspector", host=host, detail=first)
 
 
