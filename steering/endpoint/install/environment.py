@@ -54,14 +54,14 @@ def steps(machine: Machine, variables: Mapping[str, str]) -> tuple[Step, ...]:
 
 
 def session(variables: Mapping[str, str]) -> str:
-    """environment.d(5)."""
-    return "".join(f'{name}="{_escaped(value)}"\n' for name, value in variables.items())
+    """environment.d(5): variables are put in after the quotes are taken away, so a backslash saves no dollar."""
+    return "".join(f'{name}="{_escaped(value, "")}"\n'.replace("$", "$$") for name, value in variables.items())
 
 
 def shell(variables: Mapping[str, str]) -> str:
     return "".join(f'export {name}="{_escaped(value)}"\n' for name, value in variables.items())
 
 
-def _escaped(value: str) -> str:
-    """Within double quotes, for both."""
-    return "".join("\\" + c if c in '\\"$`' else c for c in value)
+def _escaped(value: str, expanding: str = "$") -> str:
+    """Within double quotes."""
+    return "".join("\\" + c if c in f'\\"`{expanding}' else c for c in value)

@@ -66,3 +66,19 @@ def test_windows_plan(tmp_path: Path, everybody: bool, key: str) -> None:
         RegistryValue(key=key, value_name=name, type="REG_SZ", value=value)
         for name, value in (("HTTP_PROXY", "x"), ("NO_PROXY", "y"))
     )
+
+
+GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("value", ["plain", "a$HOME", "a$$b", 'say "x"', "back\\slash", "tick`s", "a b"])
+def test_what_systemd_reads_is_what_was_meant(tmp_path: Path, value: str) -> None:
+    folder = tmp_path / "environment.d"
+    folder.mkdir()
+    (folder / "10-x.conf").write_text(environment.session({"STEERING_X": value}))
+    around = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/h", "PATH": "/usr/bin:/bin"}
+    ended = subprocess.run([GENERATOR], env=around, capture_output=True, text=True, check=True)
+    shown = next(line for line in ended.stdout.splitlines() if line.startswith("STEERING_X="))
+    read = subprocess.run(["sh", "-c", f'{shown}; printf %s "$STEERING_X"'], capture_output=True, text=True, check=True)
+    assert read.stdout == value
