@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from steering.control.errors import ControlError
 from steering.control.listening import Role
 from steering_inspector.keystore import load_or_create
 from tests.control.rigs import (
@@ -211,7 +212,7 @@ async def test_kill_while_rules_are_written_never_breaks_the_state(tmp_path: Pat
     """The parent alone, killed at some moment of a storm of reloads, then started with a broken rules file."""
     many: Mapping[str, object] = {"name": "many", "domains": [f"n{number}.example" for number in range(1500)]}
     service = service_in(tmp_path, [many, WWW], CONTROL_ALONE, "--only", "control")
-    revisions = set()
+    revisions, changes = set(), 0
     try:
         for round_ in range(8):
             await asyncio.to_thread(service.start)
@@ -222,21 +223,26 @@ async def test_kill_while_rules_are_written_never_breaks_the_state(tmp_path: Pat
             await asyncio.sleep(0.15 + 0.037 * round_)
             service.signal(signal.SIGKILL)
             await asyncio.to_thread(service.wait)
-            await storm
+            changes += await storm
             kept = (service.state / "last-good-rules.json").read_bytes()
             assert kept in (rules_text([many, WWW]), rules_text([many]))
             service.write_rules(b"{")
     finally:
         service.kill()
     assert len(revisions) <= 2
+    assert changes >= 2, "too few reloads were asked for to be interrupted in the middle of one"
 
 
-async def _storm(service: LiveService, many: Mapping[str, object]) -> None:
-    with contextlib.suppress(Exception):
+async def _storm(service: LiveService, many: Mapping[str, object]) -> int:
+    """Changes until the service is gone; how many it took."""
+    changes = 0
+    with contextlib.suppress(ControlError):
         while True:
             for rules in ([many], [many, WWW]):
                 await asyncio.to_thread(service.write_rules, rules)
                 await asyncio.to_thread(service.reload)
+                changes += 1
+    return changes
 
 
 async def test_a_full_disk_and_a_rotated_log_stop_no_traffic(tmp_path: Path) -> None:
