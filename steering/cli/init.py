@@ -12,7 +12,10 @@ from steering.control.cafiles import NAME, passphrase
 from steering.control.config import as_toml
 from steering.control.errors import ControlError
 from steering.control.state import open_state, write_whole
+from steering.policy.schema import schema_text
 from steering_inspector.keystore import KeystoreError, load_or_create
+
+SCHEMA = "rules.schema.json"  # as the starter rules name it, for editors
 
 
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made where it is missing.")]) -> None:
@@ -27,6 +30,7 @@ def create(folder: Path) -> None:
         open_state(folder)
         _make(folder / "steering.toml", _configuration())
         _make(folder / "rules.json", resources.starter_rules().read_text("utf-8"))
+        _keep(folder / SCHEMA, schema_text())
         before = (folder / "ca" / "ca.pem").exists()
         store = load_or_create(folder, time.time(), name=NAME, passphrase=passphrase())
         typer.echo(f"{'kept' if before else 'made'} {store.folder / 'ca.pem'}")
@@ -36,6 +40,12 @@ def create(folder: Path) -> None:
 
 def _configuration() -> str:
     return as_toml().replace('#dir = "var"', 'dir = "."')
+
+
+def _keep(path: Path, text: str) -> None:
+    """For what is ours alone: as this version has it, without a word."""
+    if not path.exists() or path.read_text("utf-8") != text:
+        write_whole(path, text.encode(), 0o644)
 
 
 def _make(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from steering.cli.offline import pac_settings, policy_of
 from steering.cli.rules_file import find_rules
 from steering.cli.running import ConfigOption, JsonOption, StateOption, ask_service, configuration
 from steering.cli.terminal import failed, print_json, wrong_use
+from steering.pac.chains import plan_chains
 from steering.pac.errors import PacError
 from steering.pac.publish import build
 from steering.pac.view import ANONYMOUS, View, of_address, of_group
@@ -38,8 +39,13 @@ def pac(
     groups = policy.rule_set.model.groups
     if group is not None and group not in groups:
         wrong_use(f"there is no group {group!r} in the rules ({', '.join(sorted(groups)) or 'none is defined'})")
+    settings = pac_settings(loaded, inspector)
     try:
-        made = build(policy, view, time.time(), pac_settings(loaded, inspector))
+        plan_chains(settings.inspectors)
+    except PacError as exc:
+        wrong_use(str(exc))
+    try:
+        made = build(policy, view, time.time(), settings)
     except PacError as exc:
         failed(str(exc))
     typer.echo(made.body.decode("ascii"), nl=False)

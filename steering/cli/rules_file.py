@@ -8,6 +8,7 @@ from steering.catalog import load_categories
 from steering.cli.replacing import Replacement, replacing
 from steering.cli.running import configuration
 from steering.cli.terminal import complain, wrong_use
+from steering.control.policystore import read_bounded
 from steering.policy.document import Reading, as_line, read_document
 from steering.policy.document_edit import with_rule
 from steering.policy.errors import RulesError
@@ -36,8 +37,7 @@ def _shown(path: Path) -> Path:
 def read_bytes(path: Path) -> bytes:
     """The file's bytes, one more than may be read at most.  Exits with 2 where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_bounded(path)
     except OSError as exc:
         wrong_use(f"{path}: {exc.strerror or exc}")
 

@@ -35,9 +35,13 @@ def configuration(
 
 
 def ask_service(loaded: Loaded, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """Ask the service that runs on the configured state folder.  Exits with 1 where none does."""
+    """Ask the service that runs on the configured state folder.  Exits with 1 where none does, 2 on wrong use."""
+    from steering.control.client import Misasked
+
     try:
         return asked(loaded, method, path, body)
+    except Misasked as exc:
+        wrong_use(str(exc))
     except ControlError as exc:
         failed(str(exc))
 

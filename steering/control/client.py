@@ -17,8 +17,12 @@ class NotRunning(ControlError):
     """No service answers on this state folder."""
 
 
+class Misasked(ControlError):
+    """The service says that the question is wrong: a group that does not exist, a host that is none."""
+
+
 def ask(socket: Path, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """One question.  Raises NotRunning, or ControlError with what the service answered."""
+    """One question.  Raises NotRunning, Misasked, or ControlError with what the service answered."""
     return asyncio.run(_ask(socket, method, path, body))
 
 
@@ -39,5 +43,5 @@ async def _ask(socket: Path, method: str, path: str, body: Mapping[str, object] 
             f"no service answers on {socket}: start it with 'steering serve', or name its --state"
         ) from exc
     if "error" in answer and response.status >= 400:
-        raise ControlError(str(answer["error"]))
+        raise (Misasked if response.status == 400 else ControlError)(str(answer["error"]))
     return answer

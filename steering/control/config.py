@@ -6,16 +6,17 @@ Precedence: command line, environment (``STEERING_SECTION_KEY``, lists comma-sep
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from steering.control.config_words import words_for
 from steering.control.errors import ConfigError
 from steering.endpoint.settings import EndpointSettings
 from steering.pac.chains import plan_chains
@@ -38,7 +39,10 @@ def _listen(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    return str(ip_network(text))
+    whole = ip_network(text, strict=False)
+    if "/" in text and ip_interface(text).ip != whole.network_address:
+        raise ValueError(f"{text} has host bits set: write {whole}")
+    return str(whole)
 
 
 def _address(text: str) -> str:
@@ -221,14 +225,15 @@ def load_config(
     text = _read(file) if file else ""
     table = _parse(text, file)
     _refuse_unknown(table, text, file)
-    for (section, key), value in _from_environment(environment).items():
+    variables = _from_environment(environment)
+    for (section, key), value in variables.items():
         table.setdefault(section, {})[key] = value
     for (section, key), value in (overrides or {}).items():
         table.setdefault(section, {})[key] = value
     try:
         config = Config.model_validate(table)
     except ValidationError as exc:
-        raise ConfigError(_words(exc, text, file)) from exc
+        raise ConfigError(_words(exc, text, file, variables.keys() - (overrides or {}).keys())) from exc
     _check_together(config)
     base = file.parent.absolute() if file else Path.cwd()
     return Loaded(config=config, base=base, file=file)
@@ -330,15 +335,18 @@ def _typed(name: str, value: str, default: object) -> object:
     return value
 
 
-def _words(exc: ValidationError, text: str, file: Path | None) -> str:
+def _words(exc: ValidationError, text: str, file: Path | None, variables: Set[tuple[str, str]]) -> str:
+    """variables: the settings that come from the environment."""
     lines = []
     for error in exc.errors(include_url=False):
         loc = [str(part) for part in error["loc"]]
-        message = error["msg"].removeprefix("Value error, ")
-        place = ".".join(loc)
-        number = line_of(text, loc[0], loc[1] if len(loc) > 1 else None) if loc else 0
-        where = f"{file}:{number}: " if file and number else ""
-        lines.append(f"{where}{place}: {message}")
+        section, key = loc[0], loc[1] if len(loc) > 1 else None
+        if key is not None and (section, key) in variables:
+            where = f"environment: {PREFIX}{section.upper()}_{key.upper()}"
+        else:
+            number = line_of(text, section, key)
+            where = (f"{file}:{number}: " if file and number else "") + ".".join(loc)
+        lines.append(f"{where}: {words_for(error)}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,8 @@
 Nothing is put in force here; whoever calls gets the whole ``Enforced`` or an error with every reason.
 """
 
+import errno
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,11 +60,22 @@ def reserved_settings(config: Config) -> ReservedSettings:
     )
 
 
+def read_bounded(path: Path) -> bytes:
+    """A rules file's bytes, one more than may be read at most.  Raises OSError.
+
+    A named pipe is refused, as one that nobody writes to would be waited for; the pipe of a shell's ``<(...)`` has no
+    name behind its link and is read.
+    """
+    if Path(os.path.realpath(path)).is_fifo():
+        raise OSError(errno.EINVAL, "a named pipe, not a file")
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
 def read_source(path: Path) -> bytes:
     """The rules file.  Raises PolicyUnusable."""
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_bounded(path)
     except OSError as exc:
         raise PolicyUnusable(f"{path} cannot be read: {exc.strerror}", f"{path.name} cannot be read") from exc
 

@@ -223,11 +223,14 @@ class Service:
                 await stack.enter_async_context(self._endpoints.serving(sock))
             self._status.state = "degraded" if self._status.error else "ok"
             self._reloading.save()
-            status = self._status
-            logger("service").info(
-                "serving", revision=status.revision, rules=status.rules_in_words, addresses=status.addresses
-            )
+            self._log_serving()
             yield
+
+    def _log_serving(self) -> None:
+        """For people the banner lists the addresses; machines are told here."""
+        status = self._status
+        addresses = {"addresses": status.addresses} if self.loaded.config.log.format == "json" else {}
+        logger("service").info("serving", revision=status.revision, rules=status.rules_in_words, **addresses)
 
     async def _drain(self) -> None:
         """Our own copies of the sockets go first: what comes now is refused at once, and not kept waiting in vain."""

@@ -67,7 +67,7 @@ def _local(
 
 LOOPBACK = _local(
     "loopback",
-    "loopback: browsers never send it to a proxy, whatever a PAC says",
+    "this machine itself: browsers never send it to a proxy, whatever a PAC says",
     dns=Effect.DNS_REAL,  # RFC 6761 6.3: answered with the loopback addresses, never forwarded
     names=("localhost",),
     networks=("127.0.0.0/8", "::1/128"),

@@ -55,8 +55,8 @@ def test_for_people_the_token_stands_alone(service: LiveService) -> None:
 
 
 def test_wrong_use(service: LiveService) -> None:
-    assert "no group 'nobody'" in told(service, "endpoint", "token", "--group", "nobody", code=1)
-    assert "1 to 100000 devices" in told(service, "endpoint", "token", "--uses", "0", code=1)
+    assert "no group 'nobody'" in told(service, "endpoint", "token", "--group", "nobody", code=2)
+    assert "1 to 100000 devices" in told(service, "endpoint", "token", "--uses", "0", code=2)
 
 
 def test_keys_are_rotated(service: LiveService) -> None:

@@ -1,10 +1,12 @@
 """``steering init``: made once, never overwritten, private where it must be."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from steering.control.config import load_config
+from steering.policy.schema import schema_text
 from steering.resources import starter_rules
 from tests.cli.runner import nowhere, run
 
@@ -20,6 +22,8 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
         f"Next: look at {folder}/rules.json, then run 'steering serve --config {folder}/steering.toml'",
     ]
     assert (folder / "rules.json").read_bytes() == starter_rules().read_bytes()
+    schema = json.loads((folder / "rules.json").read_bytes())["$schema"]
+    assert (folder / schema).read_text("utf-8") == schema_text()
     loaded = load_config(folder / "steering.toml", {})
     assert (loaded.state, loaded.rules) == (folder, folder / "rules.json")
     modes = {p.name: p.stat().st_mode & 0o777 for p in (folder, *folder.glob("ca/*"), folder / "ca")}
@@ -30,10 +34,12 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     run("init", tmp_path)
     (tmp_path / "rules.json").write_text('{"rules": []}')
     (tmp_path / "steering.toml").unlink()
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    (tmp_path / "rules.schema.json").write_text("of an older version")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p.name != "rules.schema.json"}
     result = run("init", tmp_path)
     assert [line.split()[0] for line in result.output.splitlines()] == ["made", "kept", "kept", "Next:"]
     assert {p: p.read_bytes() for p in before} == before
+    assert (tmp_path / "rules.schema.json").read_text("utf-8") == schema_text()
 
 
 def test_what_init_made_is_accepted_by_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

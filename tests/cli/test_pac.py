@@ -66,7 +66,7 @@ def test_rules_named(tmp_path: Path) -> None:
         (["--source", "10.1.0.0/16"], 2, "--source '10.1.0.0/16' is no IP address"),
         (["--source", "10.1.1.1", "--group", "sales"], 2, "--source or --group, not both"),
         (["--group", "nobody"], 2, "there is no group 'nobody' in the rules (sales)"),
-        (["--inspector", "nonsense"], 1, "'nonsense' is no inspector address"),
+        (["--inspector", "nonsense"], 2, "'nonsense' is no inspector address"),
         (["--config", "missing.toml"], 2, "missing.toml cannot be read"),
         (["--rules", "missing.json"], 2, "missing.json: No such file"),
     ],

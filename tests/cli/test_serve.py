@@ -53,6 +53,8 @@ def test_the_banner_and_the_end(tmp_path: Path) -> None:
         assert lines[0].endswith(f" from {service.rules}")
         for role, address in service.addresses.items():
             assert f"  {role:32} {address}" in lines
+        serving = next(line for line in service.log().splitlines() if "serving" in line)
+        assert service.addresses["control"] not in serving, "the banner has them"
         assert f"  curl -x {service.proxy} --cacert {service.ca} https://example.com/" in lines
         service.signal(signal.SIGINT)
         assert service.wait() == 0

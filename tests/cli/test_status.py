@@ -71,7 +71,7 @@ def test_tokens(service: LiveService) -> None:
     assert ask(service, "pac", "token", "revoke", listed[0]["id"])[:2] == (0, "1 revoked\n")
     assert ask(service, "pac", "token", "revoke", listed[0]["id"])[:2] == (1, "0 revoked\n")
     code, out, err = ask(service, "pac", "token", "add", "nobody")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert err.startswith("there is no group 'nobody'")
     assert json.loads(ask(service, "pac", "token", "add", "sales", "--json")[1])["group"] == "sales"
 

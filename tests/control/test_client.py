@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from steering.control import client
-from steering.control.client import NotRunning, ask
+from steering.control.client import Misasked, NotRunning, ask
 from steering.control.errors import ControlError
 from tests.service import environment
 
@@ -21,6 +21,8 @@ async def answers(request: web.Request) -> web.StreamResponse:
             return web.json_response({"method": request.method, "sent": await request.json()})
         case "/refused":
             return web.json_response({"error": "no such group"}, status=400)
+        case "/full":
+            return web.json_response({"error": "disk full"}, status=507)
         case "/slow":
             await asyncio.sleep(60)
     return web.Response(text="not JSON")
@@ -43,8 +45,14 @@ async def test_a_question_and_its_answer(tmp_path: Path) -> None:
 
 
 async def test_a_refusal(tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match=r"^no such group$"):
+    with pytest.raises(Misasked, match=r"^no such group$"):
         await asked(tmp_path, "GET", "/refused")
+
+
+async def test_a_fault_of_the_service_is_no_wrong_question(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match=r"^disk full$") as caught:
+        await asked(tmp_path, "GET", "/full")
+    assert not isinstance(caught.value, Misasked)
 
 
 async def test_something_else_answers(tmp_path: Path) -> None:

@@ -108,9 +108,11 @@ WRONG: dict[str, str] = {
     ),
     "inspector.listn = 'x'\n": "F:1: there is no setting inspector.listn; did you mean 'listen'?",
     "dns = 3\n": "F:1: dns is a table: write [dns] and its settings below",
-    "[dns]\nupstreams = 'udp://192.0.2.1'\n": "F:2: dns.upstreams: Input should be a valid list",
-    "[inspector]\nconnect_ports = [443, 0]\n": "F:2: inspector.connect_ports.1: Input should be greater than",
-    "[inspector]\nallowed = ['10.0.0.1/8']\n": "F:2: inspector.allowed.0: 10.0.0.1/8 has host bits set",
+    "[dns]\nupstreams = 'udp://192.0.2.1'\n": 'F:2: dns.upstreams: must be a list, as ["one", "another"], not',
+    "[inspector]\nconnect_ports = [443, 0]\n": "F:2: inspector.connect_ports.1: must be 1 or more, not 0",
+    "[inspector]\nallowed = ['10.0.0.1/8']\n": (
+        "F:2: inspector.allowed.0: 10.0.0.1/8 has host bits set: write 10.0.0.0/8"
+    ),
     "[control]\nlisten = 'localhost:8080'\n": (
         "F:2: control.listen: 'localhost:8080' is no address to listen on: write ADDRESS:PORT, "
         "as 127.0.0.1:3128 or [::1]:3128"
@@ -123,7 +125,7 @@ WRONG: dict[str, str] = {
         "F:2: inspector.advertise.0: 'proxy.example' is no inspector address: write HOST:PORT, "
         "an IPv6 address in brackets"
     ),
-    "[log]\nformat = 'xml'\n": "F:2: log.format: String should match pattern '^(console|json)$'",
+    "[log]\nformat = 'xml'\n": "F:2: log.format: must be console or json, not 'xml'",
     "[dns.zones]\n'https://x' = []\n": "F:1: dns.zones.https://x",
     "[inspector\n": "F: Expected ']' at the end of a table declaration (at line 1, column 11)",
     "[inspector]\nlisten = '0.0.0.0:3128'\n": (
@@ -148,7 +150,7 @@ WRONG: dict[str, str] = {
         "write it as https://steering.example:8444"
     ),
     "[control]\nendpoint_url = 'https://s.example'\n": "F:2: control.endpoint_url: 'https://s.example' is no address",
-    "[endpoint]\nhelper_dead = 'maybe'\n": "F:2: endpoint.helper_dead: String should match pattern",
+    "[endpoint]\nhelper_dead = 'maybe'\n": "F:2: endpoint.helper_dead: must be closed or open, not 'maybe'",
 }
 
 
@@ -229,7 +231,7 @@ ENVIRONMENT_WRONG = {
     "STEERING_INSPEKTOR_LISTEN": "environment: there is no setting STEERING_INSPEKTOR_LISTEN; "
     "did you mean STEERING_INSPECTOR_LISTEN?",
     "STEERING_DNS_ZONES": "environment: STEERING_DNS_ZONES must be JSON",
-    "STEERING_DNS_WORKERS": "dns.workers: Input should be a valid integer",
+    "STEERING_DNS_WORKERS": "environment: STEERING_DNS_WORKERS: must be a whole number, not 'x'",
 }
 
 

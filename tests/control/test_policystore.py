@@ -1,5 +1,6 @@
 """From a rules text to everything that is enforced, or every reason why not."""
 
+import os
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -74,6 +75,24 @@ def test_reading(tmp_path: Path) -> None:
         read_source(tmp_path)
     path.write_bytes(b"x" * (MAX_BYTES + 5))
     assert len(read_source(path)) == MAX_BYTES + 1, "one more than can be, and no more"
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(PolicyUnusable, match="a named pipe, not a file"):
+            read_source(tmp_path / name)
+
+
+def test_the_pipe_of_a_shell_is_read() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as file:
+        file.write(b"{}")
+    try:
+        assert read_source(Path(f"/dev/fd/{reading}")) == b"{}"
+    finally:
+        os.close(reading)
 
 
 def test_reserved() -> None:

@@ -10,6 +10,7 @@ import steering.policy
 from steering.policy.document import read_document
 from steering.policy.schema import schema_text
 from steering.resources import starter_rules
+from tests.kit import ROOT
 
 SHIPPED = Path(steering.policy.__file__).with_name("rules.schema.json")
 
@@ -20,6 +21,12 @@ def test_the_shipped_schema_is_the_models() -> None:
 
 def test_the_starter_rules_fit_the_schema() -> None:
     jsonschema.validate(json.loads(starter_rules().read_text()), json.loads(schema_text()))
+
+
+def test_the_schema_that_the_starter_rules_name_is_there() -> None:
+    """In a checkout by a link; ``steering init`` lays it beside the copy that it makes."""
+    rules = ROOT / "rules.json"
+    assert (rules.parent / json.loads(rules.read_text())["$schema"]).resolve() == SHIPPED.resolve()
 
 
 RULE = {"name": "a", "domains": ["example.com"]}

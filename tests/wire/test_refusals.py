@@ -40,7 +40,7 @@ def _connect(authority: str) -> str:
     return f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nAccept: text/plain\r\n\r\n"
 
 
-LOOPBACK_WHY = "loopback: browsers never send it to a proxy, whatever a PAC says"
+LOOPBACK_WHY = "this machine itself: browsers never send it to a proxy, whatever a PAC says"
 
 REFUSED = {
     "CONNECT to a port that is not open": Refused(
