@@ -84,7 +84,7 @@ def _print_seen(found: "Sequence[Seen]") -> None:
         console.print(Text(f"  user     {printable(identity.user or 'not known')}"))
         if identity.package:
             console.print(Text(f"  package  {printable(identity.package)}"))
-        console.print(Text(f"  found    by {identity.method.value} in {identity.took_us:.0f} µs"))
+        console.print(Text(f"  found    by {identity.method.value} in {seen.took_us:.0f} µs"))
 
 
 def explain(

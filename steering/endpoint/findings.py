@@ -193,7 +193,7 @@ def _identification(seen: Seen) -> Iterable[Finding]:
             yield Finding(subject=subject, state=State.PROBLEM, text=text, mend=mend)
         else:
             method = result.identity.method.value
-            yield _ok(subject, f"{result.kind}: by {method} in {result.identity.took_us:.0f} µs")
+            yield _ok(subject, f"{result.kind}: by {method} in {result.took_us:.0f} µs")
     if seen.capabilities is not None:
         lacking = [name for bit, (name, _) in CAPABILITIES.items() if not seen.capabilities >> bit & 1]
         uses = [use for bit, (_, use) in CAPABILITIES.items() if not seen.capabilities >> bit & 1]

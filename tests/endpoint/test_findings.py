@@ -59,7 +59,7 @@ def bundle(**modes: str) -> Bundle:
     )
 
 
-KNOWN = Identity(system=System.LINUX, pid=7, names=("python3",), method=Method.MAP, took_us=21.4)
+KNOWN = Identity(system=System.LINUX, pid=7, names=("python3",), method=Method.MAP)
 SERVICE = Answer(peer="steering.example:8444", status=200, date=BEGINS)
 DATELESS = replace(SERVICE, date=None)
 INSPECTOR = Answer(peer="inspector.example:3130", status=200)
@@ -69,7 +69,7 @@ WELL = Seen(
     bundle=bundle(),
     service=SERVICE,
     inspectors=(INSPECTOR,),
-    tested=(selftest.Tested("IPv4", KNOWN, ""),),
+    tested=(selftest.Tested("IPv4", KNOWN, "", 21.4),),
     capabilities=FOUR,
     lacking=(),
     capture="",

@@ -77,8 +77,8 @@ async def test_what_there_is_nothing_of(identifier: Identifier) -> None:
 
 def test_as_json() -> None:
     ends = Ends(ip_address("::1"), 80, ip_address("127.0.0.1"), 81)
-    identity = Identity(system=System.LINUX, unknown="gone", took_us=1.26)
-    assert Seen(ends, identity).as_json() == {
+    identity = Identity(system=System.LINUX, unknown="gone")
+    assert Seen(ends, identity, 1.26).as_json() == {
         "local": "[::1]:80",
         "remote": "127.0.0.1:81",
         "pid": None,

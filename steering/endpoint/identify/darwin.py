@@ -82,27 +82,25 @@ class DarwinIdentifier:
         self._watch_all(read_pids(system.pids()))
 
     def fast(self, ends: Ends) -> Identity | None:
-        began_ns = time.perf_counter_ns()
         found = self._among_recent(key_of(ends), self._clock_ns() - QUEUED_NS)
         if found is None or not self._accounts.is_known(found.process.uid):
             return None
-        return self._named(found, began_ns)
+        return self._named(found)
 
     async def full(self, ends: Ends) -> Identity:
-        began_ns = time.perf_counter_ns()
         key, at_ns = key_of(ends), self._clock_ns() - QUEUED_NS
         found = self._among_recent(key, at_ns)
         if found is None:
             searched = await self._searched(key)
             self._watch_all(searched.pids)
             if searched.holder is None:
-                return _unknown(searched.why, began_ns)
+                return _unknown(searched.why)
             found = self._judge(*searched.holder, Method.LIST, at_ns)
             if found is None:
-                return _unknown(ENDED, began_ns)
+                return _unknown(ENDED)
         if self._lacks(found):
             await self._asking.wait(found.process, lambda: self._ask(found), DEADLINE_S)
-        return self._named(found, began_ns)
+        return self._named(found)
 
     # Who holds it
 
@@ -182,7 +180,7 @@ class DarwinIdentifier:
 
     # Who that is
 
-    def _named(self, found: _Found, began_ns: int) -> Identity:
+    def _named(self, found: _Found) -> Identity:
         process, program = found.process, found.program
         return Identity(
             system=System.MACOS,
@@ -194,7 +192,6 @@ class DarwinIdentifier:
             sha256=self._hashes.known(program) if self._hashable(found) else None,
             signer=self._signers.known((process, program)) if "signer" in self.wants else None,
             method=found.method,
-            took_us=(time.perf_counter_ns() - began_ns) / 1000,
             unknown=found.unknown,
         )
 
@@ -232,5 +229,5 @@ def open_darwin() -> DarwinIdentifier:
     return DarwinIdentifier(load_darwin(), notes)
 
 
-def _unknown(why: str, began_ns: int) -> Identity:
-    return Identity(system=System.MACOS, took_us=(time.perf_counter_ns() - began_ns) / 1000, unknown=why)
+def _unknown(why: str) -> Identity:
+    return Identity(system=System.MACOS, unknown=why)

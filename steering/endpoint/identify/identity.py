@@ -49,7 +49,7 @@ class Identity:
     None where not established.  package: "snap:NAME", "flatpak:ID", "msix:FAMILY" ..., or "".
     is_there: whether what executes is the file at ``path`` that everybody sees there; a rule for a path needs it, as
     in a mount namespace of their own (Linux) anybody has any file at any path.
-    root_owned, sha256, signer: None where not (yet) established.  took_us: what finding out cost.
+    root_owned, sha256, signer: None where not (yet) established.
     """
 
     system: System
@@ -63,7 +63,6 @@ class Identity:
     sha256: str | None = None
     signer: str | None = None
     method: Method = Method.NONE
-    took_us: float = 0.0
     unknown: str = ""
 
     @property

@@ -13,17 +13,16 @@ just becoming one, and what it forked may hold the socket too.  Three things pro
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
 from steering.endpoint.identify.identity import Ends, Identity, Method
-from steering.endpoint.identify.linux_attributes import LinuxAttributes, package_of_path
+from steering.endpoint.identify.linux_attributes import Attributes, LinuxAttributes, package_of_path
 from steering.endpoint.identify.linux_bpf import Connected, SocketMap, cgroup_root, open_map
 from steering.endpoint.identify.linux_diag import SockDiag, Socket
 from steering.endpoint.identify.linux_events import ProcessEvents, open_events
@@ -81,7 +80,7 @@ class LinuxIdentifier:
         self._users = Users()
         self._asking: dict[int, Future[str | None]] = {}
         self._holders = HolderSearch(_cgroup_mount())
-        self._leads: OrderedDict[Ends, _Lead] = OrderedDict()
+        self._leads: dict[Ends, _Lead] = {}
         self._searching = ThreadPoolExecutor(max_workers=2, thread_name_prefix="identify")
         self._looking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="attributes")
         self._is_closed = False
@@ -90,23 +89,20 @@ class LinuxIdentifier:
     # Inline
 
     def fast(self, ends: Ends) -> Identity | None:
-        began_ns = time.perf_counter_ns()
-        lead = self._look(ends, time.monotonic_ns(), began_ns)
-        self._leads[ends] = lead
-        self._leads.move_to_end(ends)
+        lead = self._leads[ends] = self._look(ends, time.monotonic_ns())
         if len(self._leads) > LEADS:
-            self._leads.popitem(last=False)
+            del self._leads[next(iter(self._leads))]
         return lead.answer
 
-    def _look(self, ends: Ends, accepted_ns: int | None, began_ns: int) -> _Lead:
+    def _look(self, ends: Ends, accepted_ns: int | None) -> _Lead:
         sock = self._diag.find(ends)
         if sock is None:
-            return _Lead(None, accepted_ns, answer=_unknown(GONE, began_ns))
+            return _Lead(None, accepted_ns, answer=_unknown(GONE))
         connected = self._map.find(sock.cookie) if self._map is not None else None
-        found = self._by_recent(sock, began_ns) if connected is None else self._by_map(sock, connected, began_ns)
+        found = self._by_recent(sock) if connected is None else self._by_map(sock, connected)
         return _Lead(sock, accepted_ns, connected, found)
 
-    def _by_map(self, sock: Socket, connected: Connected, began_ns: int) -> Identity | None:
+    def _by_map(self, sock: Socket, connected: Connected) -> Identity | None:
         """The process that connected, as the kernel told; None where more must be looked at."""
         pid, at_ns = connected
         now_ns = time.monotonic_ns()
@@ -115,12 +111,12 @@ class LinuxIdentifier:
             return None
         if self._events is not None:
             self._events.drain()  # after the look at the executable: an exec that was finished then is known now
-            if self._events.changed_since(pid, at_ns):
-                return self._answer(sock, known.process, executable, Method.MAP, began_ns, CHANGED)
             if self._is_unchanged(known, executable, at_ns):
                 self._recent.touch(pid)
-                return self._answer(sock, known.process, executable, Method.MAP, began_ns)
-        return self._by_descriptor(sock, known, executable, now_ns, Method.MAP, began_ns)
+                return self._answer(sock, known.process, executable, Method.MAP)
+            if self._events.changed_since(pid, at_ns):
+                return self._answer(sock, known.process, executable, Method.MAP, CHANGED)
+        return self._by_descriptor(sock, known, executable, now_ns, Method.MAP)
 
     def _alive(self, pid: int) -> tuple[Known | None, Executable | None]:
         known = self._recent.get(pid)
@@ -141,14 +137,14 @@ class LinuxIdentifier:
             and events.forked_since(pid, at_ns) is False
         )
 
-    def _by_recent(self, sock: Socket, began_ns: int) -> Identity | None:
+    def _by_recent(self, sock: Socket) -> Identity | None:
         for known in self._recent.newest(RECENT_TRIED, sock.cgroup):
             now_ns = time.monotonic_ns()
             executable = known.process.executable()
             if executable is None:
                 self._recent.drop(known.process.pid)
                 continue
-            found = self._by_descriptor(sock, known, executable, now_ns, Method.RECENT, began_ns)
+            found = self._by_descriptor(sock, known, executable, now_ns, Method.RECENT)
             if found is not None:
                 return found
         return None
@@ -160,7 +156,6 @@ class LinuxIdentifier:
         executable: Executable,
         read_ns: int,
         method: Method,
-        began_ns: int,
         held: Held | None = None,
     ) -> Identity | None:
         """None where the descriptor proves nothing.  ``executable`` was read at ``read_ns``, and then, in this order:
@@ -178,10 +173,10 @@ class LinuxIdentifier:
             return None
         known.saw(executable.path, read_ns, sock.cgroup)
         self._recent.touch(process.pid)
-        return self._answer(sock, process, executable, method, began_ns)
+        return self._answer(sock, process, executable, method)
 
     def _answer(
-        self, sock: Socket, process: Process, executable: Executable, method: Method, began_ns: int, unknown: str = ""
+        self, sock: Socket, process: Process, executable: Executable, method: Method, unknown: str = ""
     ) -> Identity:
         """What is known at once of further conditions; ``full`` looks at the rest."""
         attributes = digest = None
@@ -192,21 +187,8 @@ class LinuxIdentifier:
                 digest = self._attributes.known_sha256(file) if "sha256" in self.wants else None
         if self._users.is_asked_for(sock.uid):
             self._ask_for(sock.uid)
-        return Identity(
-            system=System.LINUX,
-            pid=process.pid,
-            names=(executable.name,) if executable.name else (),
-            path=executable.path,
-            is_there=attributes is not None and attributes.is_there,
-            user=self._users.known(sock.uid),
-            package=attributes.package if attributes else package_of_path(executable.path),
-            root_owned=attributes.root_owned if attributes else None,
-            signer=attributes.signer if attributes else None,
-            sha256=digest,
-            method=method,
-            took_us=(time.perf_counter_ns() - began_ns) / 1000,
-            unknown=unknown or ("" if executable.name else NAMELESS),
-        )
+        user, name, path = self._users.known(sock.uid), executable.name, executable.path
+        return _identity(process.pid, name, path, user, method, unknown, attributes, digest)
 
     def _ask_for(self, uid: int) -> Future[str | None]:
         """The name of an account that is not known: once at a time, however many wait for it."""
@@ -219,15 +201,14 @@ class LinuxIdentifier:
 
     async def full(self, ends: Ends) -> Identity:
         """An answer given before stands: a second look, later, proves less than the first."""
-        began_ns = time.perf_counter_ns()
-        lead = self._lead_of(ends) or self._look(ends, None, began_ns)
+        lead = self._lead_of(ends) or self._look(ends, None)
         if lead.answer is None and lead.sock is not None:
             try:
                 async with asyncio.timeout(DEADLINE_S * 1.5):
-                    lead.answer = await self._search(lead, lead.sock, began_ns)
+                    lead.answer = await self._search(lead, lead.sock)
             except TimeoutError:
-                lead.answer = _unknown(TOO_LONG, began_ns)
-        answer = lead.answer or _unknown(GONE, began_ns)
+                lead.answer = _unknown(TOO_LONG)
+        answer = lead.answer or _unknown(GONE)
         if lead.sock is not None and not answer.unknown:
             answer = lead.answer = await self._completed(answer, lead.sock.uid)
         return answer
@@ -240,9 +221,9 @@ class LinuxIdentifier:
         sock = self._diag.find(ends)
         return lead if sock is not None and sock.cookie == lead.sock.cookie else None
 
-    async def _search(self, lead: _Lead, sock: Socket, began_ns: int) -> Identity:
+    async def _search(self, lead: _Lead, sock: Socket) -> Identity:
         if lead.connected is not None:
-            found = await self._at_rest(sock, lead.connected, began_ns)
+            found = await self._at_rest(sock, lead.connected)
             if found is not None:
                 return found
         find = partial(self._holders.find, all_matter=self._may_judge(lead))
@@ -251,19 +232,19 @@ class LinuxIdentifier:
         searching.add_done_callback(self._saw_holders)
         holders = await _waited(searching)
         if holders is None:
-            return _unknown(TOO_LONG, began_ns)
+            return _unknown(TOO_LONG)
         if not holders.pids:
-            return _unknown(NOT_FOUND, began_ns)
+            return _unknown(NOT_FOUND)
         if holders.closing is None:
-            return await self._all_agree(lead, sock, holders, began_ns)
+            return await self._all_agree(lead, sock, holders)
         now_ns = time.monotonic_ns()
         known, executable = self._alive(holders.pids[0])
         if known is None or executable is None:
-            return _unknown(NOT_FOUND, began_ns)
+            return _unknown(NOT_FOUND)
         if lead.connected is not None and path_of(lead.connected.pid) not in (None, executable.path):
-            return self._answer(sock, known.process, executable, holders.method, began_ns, SHARED)
-        held = self._by_descriptor(sock, known, executable, now_ns, holders.method, began_ns, holders.closing)
-        return held or self._answer(sock, known.process, executable, holders.method, began_ns, MAY_HAVE_CHANGED)
+            return self._answer(sock, known.process, executable, holders.method, SHARED)
+        held = self._by_descriptor(sock, known, executable, now_ns, holders.method, holders.closing)
+        return held or self._answer(sock, known.process, executable, holders.method, MAY_HAVE_CHANGED)
 
     def _saw_holders(self, searching: asyncio.Future[Holders | None]) -> None:
         if self._is_closed or searching.cancelled() or searching.exception() is not None:
@@ -272,7 +253,7 @@ class LinuxIdentifier:
         if holders is not None and holders.closing is not None and self._recent.get(holders.pids[0]) is None:
             self._recent.add(holders.pids[0])
 
-    async def _at_rest(self, sock: Socket, connected: Connected, began_ns: int) -> Identity | None:
+    async def _at_rest(self, sock: Socket, connected: Connected) -> Identity | None:
         """The process that connected, once it is seen at rest; None where that cannot be, or not be known."""
         pid, at_ns = connected
         with _processes([pid]) as processes:
@@ -284,19 +265,19 @@ class LinuxIdentifier:
             self._events.drain()
             changed = self._events.changed_since(pid, at_ns)
             if changed:
-                return self._answer(sock, processes[0], executable, Method.MAP, began_ns, CHANGED)
+                return self._answer(sock, processes[0], executable, Method.MAP, CHANGED)
             if changed is None or not rests:
                 return None
             if self._events.forked_since(pid, at_ns) is not False:
                 agree = await _in_thread(self._searching, relatives_agree, pid, sock.inode, executable.path)
                 if not agree:
-                    return self._answer(sock, processes[0], executable, Method.MAP, began_ns, SHARED)
+                    return self._answer(sock, processes[0], executable, Method.MAP, SHARED)
             known, still = self._alive(pid)
             if known is not None and still == executable:
                 known.saw(executable.path, now_ns, sock.cgroup)
-            return self._answer(sock, processes[0], executable, Method.MAP, began_ns)
+            return self._answer(sock, processes[0], executable, Method.MAP)
 
-    async def _all_agree(self, lead: _Lead, sock: Socket, holders: Holders, began_ns: int) -> Identity:
+    async def _all_agree(self, lead: _Lead, sock: Socket, holders: Holders) -> Identity:
         """Of descriptors that an exec leaves open, without the word of the socket map: all who hold one must have
         executed the same thing since before the connect.
         """
@@ -304,15 +285,15 @@ class LinuxIdentifier:
             executables = [process.executable() for process in processes]
             first = executables[0] if executables else None
             if first is None or len(processes) != len(holders.pids):
-                return _unknown(NOT_FOUND, began_ns)
+                return _unknown(NOT_FOUND)
             if any(other != first for other in executables):
-                return self._answer(sock, processes[0], first, holders.method, began_ns, SHARED)
+                return self._answer(sock, processes[0], first, holders.method, SHARED)
             if not self._may_judge(lead):
-                return self._answer(sock, processes[0], first, holders.method, began_ns, MAY_HAVE_CHANGED)
+                return self._answer(sock, processes[0], first, holders.method, MAY_HAVE_CHANGED)
             rest = [await _rests(process) for process in processes]
             if not all(rest) or not self._are_unchanged(holders.pids, lead):
-                return self._answer(sock, processes[0], first, holders.method, began_ns, MAY_HAVE_CHANGED)
-            return self._answer(sock, processes[0], first, holders.method, began_ns)
+                return self._answer(sock, processes[0], first, holders.method, MAY_HAVE_CHANGED)
+            return self._answer(sock, processes[0], first, holders.method)
 
     def _may_judge(self, lead: _Lead) -> bool:
         """Whether holders of a descriptor that stays open can be told to have been the same since the connect."""
@@ -421,8 +402,36 @@ def _processes(pids: Iterable[int]) -> Iterator[list[Process]]:
             process.close()
 
 
-def _unknown(why: str, began_ns: int) -> Identity:
-    return Identity(system=System.LINUX, took_us=(time.perf_counter_ns() - began_ns) / 1000, unknown=why)
+@lru_cache(maxsize=1024)
+def _identity(
+    pid: int,
+    name: str,
+    path: str,
+    user: str | None,
+    method: Method,
+    unknown: str,
+    attributes: Attributes | None,
+    digest: str | None,
+) -> Identity:
+    """Kept: nearly every connection is opened by a process that opened one before, and making this costs 3 us."""
+    return Identity(
+        system=System.LINUX,
+        pid=pid,
+        names=(name,) if name else (),
+        path=path,
+        is_there=attributes is not None and attributes.is_there,
+        user=user,
+        package=attributes.package if attributes else package_of_path(path),
+        root_owned=attributes.root_owned if attributes else None,
+        signer=attributes.signer if attributes else None,
+        sha256=digest,
+        method=method,
+        unknown=unknown or ("" if name else NAMELESS),
+    )
+
+
+def _unknown(why: str) -> Identity:
+    return Identity(system=System.LINUX, unknown=why)
 
 
 def _cgroup_mount() -> str | None:

@@ -4,6 +4,7 @@ A system whose tables have changed shape answers wrongly or not at all; it is fo
 """
 
 import socket
+import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 from os import getpid
@@ -20,11 +21,12 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """kind: of ``KINDS``.  why: what went wrong, "" where the answer was right."""
+    """kind: of ``KINDS``.  why: what went wrong, "" where the answer was right.  took_us: what it cost."""
 
     kind: str
     identity: Identity
     why: str
+    took_us: float = 0.0
 
 
 async def run_self_test(identifier: Identifier) -> tuple[Tested, ...]:
@@ -45,11 +47,12 @@ async def _test(identifier: Identifier, kind: str) -> Tested | None:
             port = listener.getsockname()[1]
             client.connect((target, port))
             ends = Ends(here, client.getsockname()[1], here, port)
+            began_ns = time.perf_counter_ns()
             identity = identifier.fast(ends) or await identifier.full(ends)
+            took_us = (time.perf_counter_ns() - began_ns) / 1000
     except OSError:
         return None  # no such address here
-    if identity.unknown:
-        return Tested(kind, identity, identity.unknown)
-    if identity.pid != getpid():
-        return Tested(kind, identity, f"process {identity.pid} was named, this is {getpid()}")
-    return Tested(kind, identity, "")
+    why = identity.unknown
+    if not why and identity.pid != getpid():
+        why = f"process {identity.pid} was named, this is {getpid()}"
+    return Tested(kind, identity, why, took_us)

@@ -8,7 +8,6 @@ another one in the same process, but a socket can be handed to another process: 
 """
 
 import asyncio
-import time
 from pathlib import Path
 
 from steering.endpoint.identify.file_hashes import FileHashes, FileId, file_id
@@ -49,22 +48,20 @@ class WindowsIdentifier:
         self._asking = Asking()
 
     def fast(self, ends: Ends) -> Identity | None:
-        began_ns = time.perf_counter_ns()
         pid, process, why = self._process(ends)
         if process is None:
-            return _unknown(pid, why, began_ns)
+            return _unknown(pid, why)
         if process.sid and not self._accounts.is_known(process.sid):
             return None
-        return self._named(pid, process, began_ns)
+        return self._named(pid, process)
 
     async def full(self, ends: Ends) -> Identity:
-        began_ns = time.perf_counter_ns()
         pid, process, why = self._process(ends)
         if process is None:
-            return _unknown(pid, why, began_ns)
+            return _unknown(pid, why)
         if self._lacks(process):
             await self._asking.wait((pid, process.created), lambda: self._ask_now(process), DEADLINE_S)
-        return self._named(pid, process, began_ns)
+        return self._named(pid, process)
 
     # The table
 
@@ -105,7 +102,7 @@ class WindowsIdentifier:
 
     # The process
 
-    def _named(self, pid: int, process: WindowsProcess, began_ns: int) -> Identity:
+    def _named(self, pid: int, process: WindowsProcess) -> Identity:
         name = file_name(process.image)
         root_owned = sha256 = signer = None
         if not process.native:
@@ -125,7 +122,6 @@ class WindowsIdentifier:
             sha256=sha256,
             signer=signer,
             method=Method.TABLE,
-            took_us=(time.perf_counter_ns() - began_ns) / 1000,
             unknown="" if name else NAMELESS,
         )
 
@@ -184,6 +180,5 @@ def open_windows() -> WindowsIdentifier:
     return WindowsIdentifier(load_windows())
 
 
-def _unknown(pid: int, why: str, began_ns: int) -> Identity:
-    took_us = (time.perf_counter_ns() - began_ns) / 1000
-    return Identity(system=System.WINDOWS, pid=pid, took_us=took_us, unknown=why)
+def _unknown(pid: int, why: str) -> Identity:
+    return Identity(system=System.WINDOWS, pid=pid, unknown=why)

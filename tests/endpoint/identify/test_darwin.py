@@ -47,12 +47,11 @@ def identifier(system: ConstructedDarwin) -> Iterator[DarwinIdentifier]:
 
 
 async def full(identifier: DarwinIdentifier, ends: Ends = ENDS) -> Identity:
-    return replace(await identifier.full(ends), took_us=0.0)
+    return await identifier.full(ends)
 
 
 def fast(identifier: DarwinIdentifier, ends: Ends = ENDS) -> Identity | None:
-    found = identifier.fast(ends)
-    return replace(found, took_us=0.0) if found else None
+    return identifier.fast(ends)
 
 
 def held(system: ConstructedDarwin, pid: int, *infos: bytes) -> None:

@@ -93,6 +93,22 @@ def test_datagrams_do_not_fill_it(socket_map: SocketMap) -> None:
 
 
 @NEEDED
+def test_of_two_with_the_same_slot_the_newer_has_it(listener: Listener) -> None:
+    root = cgroup_root(Path("/proc/self/mounts").read_text())
+    assert root is not None
+    socket_map = SocketMap(root, entries=2)
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        clients = sorted((first, second, third), key=cookie_of)
+        pair = [client for client in clients if cookie_of(client) % 2 == cookie_of(clients[0]) % 2]
+        if len(pair) < 2:
+            pair = clients[1:]  # then these two are odd, or even
+        for client in pair[:2]:
+            client.connect(("127.0.0.1", listener.port))
+        assert [socket_map.find(cookie_of(client)) is not None for client in pair[:2]] == [False, True]
+    socket_map.close()
+
+
+@NEEDED
 def test_it_is_taken_away_when_closed(listener: Listener) -> None:
     before = descriptors()
     socket_map, _ = open_map()
@@ -171,21 +187,27 @@ def test_the_program_word_by_word() -> None:
     words = [struct.unpack_from("=BBhi", connect_program(5), at) for at in range(0, len(connect_program(5)), 8)]
     assert words == [
         (0x61, 0x10, 36, 0),  # r0 = protocol
-        (0x15, 0x00, 14, 17),  # if r0 == UDP goto the end
+        (0x15, 0x00, 20, 17),  # if r0 == UDP goto the end
         (0x85, 0x00, 0, 46),  # r0 = get_socket_cookie(r1)
-        (0x7B, 0x0A, -8, 0),  # key
+        (0xBF, 0x06, 0, 0),  # r6 = r0
+        (0x57, 0x00, 0, 32767),
+        (0x63, 0x0A, -4, 0),  # the slot's number
+        (0x67, 0x06, 0, 22),  # of the cookie the low 42 bits
+        (0x77, 0x06, 0, 22),
         (0x85, 0x00, 0, 14),  # r0 = get_current_pid_tgid()
-        (0x7B, 0x0A, -24, 0),
+        (0x77, 0x00, 0, 32),
+        (0x67, 0x00, 0, 42),
+        (0x4F, 0x06, 0, 0),  # r6 = process and cookie
         (0x85, 0x00, 0, 5),  # r0 = ktime_get_ns()
-        (0x7B, 0x0A, -16, 0),
+        (0xBF, 0x07, 0, 0),
         (0x18, 0x11, 0, 5),  # r1 = the map
         (0x00, 0x00, 0, 0),
-        (0xBF, 0xA2, 0, 0),  # r2 = r10 - 8
-        (0x07, 0x02, 0, -8),
-        (0xBF, 0xA3, 0, 0),  # r3 = r10 - 24
-        (0x07, 0x03, 0, -24),
-        (0xB7, 0x04, 0, 0),
-        (0x85, 0x00, 0, 2),  # map_update_elem
+        (0xBF, 0xA2, 0, 0),  # r2 = r10 - 4
+        (0x07, 0x02, 0, -4),
+        (0x85, 0x00, 0, 1),  # r0 = map_lookup_elem
+        (0x15, 0x00, 2, 0),  # if there is none goto the end
+        (0x7B, 0x70, 0, 0),
+        (0x7B, 0x60, 8, 0),  # what makes it valid is stored last
         (0xB7, 0x00, 0, 1),  # the end: let it connect
         (0x95, 0x00, 0, 0),
     ]

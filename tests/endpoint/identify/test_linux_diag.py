@@ -40,7 +40,7 @@ def test_the_clients_socket_is_found(diag: SockDiag, listener: Listener, kind: s
         found = diag.find(accepted.ends)
         cookie = struct.unpack("=Q", client.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8))[0]
         assert found is not None
-        assert found._replace(cgroup=0) == Socket(os.fstat(client.fileno()).st_ino, os.getuid(), cookie, 0)
+        assert found[:3] == (os.fstat(client.fileno()).st_ino, os.getuid(), cookie)
 
 
 def test_of_both_ends_the_client_is_meant(diag: SockDiag, listener: Listener) -> None:
@@ -123,16 +123,15 @@ def answer(
 
 
 GROUP = struct.pack("=HHI", 8, 17, 3) + struct.pack("=HHQ", 12, 21, 4321)
-FOUND = Socket(77, 1000, 6 << 32 | 5, 0)
+FOUND = Socket(77, 1000, 6 << 32 | 5)
 
 
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
         (answer(), FOUND),
-        (answer(more=GROUP), FOUND._replace(cgroup=4321)),
-        (answer(more=GROUP[:-1]), FOUND),
-        (answer(more=b"\0\0\0\0"), FOUND),
+        (answer(more=GROUP), FOUND._replace(attributes=GROUP)),
+        (answer(more=GROUP) + b"more than it says", FOUND._replace(attributes=GROUP)),
         (answer(identity=MAPPED), FOUND),
         (answer(identity=IDENTITY[:3] + b"\0" + IDENTITY[4:]), None),
         (answer(identity=IDENTITY[:7] + b"\2" + IDENTITY[8:]), None),
@@ -149,10 +148,19 @@ def test_read_answer(message: bytes, expected: Socket | None) -> None:
     assert read_answer(message, IDENTITY, 9) == expected
 
 
+@pytest.mark.parametrize(
+    ("attributes", "cgroup"), [(b"", 0), (GROUP, 4321), (GROUP[:-1], 0), (GROUP[:8], 0), (b"\0\0\0\0", 0)]
+)
+def test_cgroup(attributes: bytes, cgroup: int) -> None:
+    assert FOUND._replace(attributes=attributes).cgroup == cgroup
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_make_it_fail(message: bytes) -> None:
     read_answer(message, IDENTITY, 9)
-    read_answer(answer(more=message), IDENTITY, 9)
+    found = read_answer(answer(more=message), IDENTITY, 9)
+    assert found is not None
+    assert found.cgroup >= 0
 
 
 @pytest.mark.parametrize(("message", "older"), [(answer(), False), (answer(sequence=8), True), (b"", False)])

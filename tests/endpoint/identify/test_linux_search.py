@@ -1,6 +1,7 @@
 """Finding who holds a socket among all processes."""
 
 import os
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ def later() -> float:
 
 
 def socket_of(inode: int, group: int = 0) -> Socket:
-    return Socket(inode, 0, 0, group)
+    return Socket(inode, 0, 0, struct.pack("=HHQ", 12, 21, group))
 
 
 @pytest.fixture
