@@ -1,8 +1,10 @@
 """Compile a rule set into the form that every point decides by.
 
 HOT PATH.  A decision walks the labels of the host, one dictionary look-up each, and judges only the rules whose
-destination was found: O(labels), whatever the number of domains.  The slow, obvious twin that tests compare it
-with is ``tests/policy/twin.py``; ``bench/policy`` has the figures.
+destination was found: O(labels), whatever the number of domains.  Nearly every host lies below one listed name or
+none, and nearly every rule has no condition but its destination; what such a rule decides is known beforehand but
+for the name (``Lone``): at 100,000 names 2.0 us a decision instead of 3.2, half of it misses of the processor's cache.
+The slow, obvious twin that tests compare it with is ``tests/policy/twin.py``; ``bench/policy`` measures.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,8 +35,20 @@ class GlobHit(NamedTuple):
     hit: Hit
 
 
+class Lone(NamedTuple):
+    """What a rule without conditions decides where no other has a say.  before, after: of the name in ``on``."""
+
+    rule: str
+    action: Action
+    before: str
+    after: str
+
+
 class Node(NamedTuple):
-    """What stands at one name.  Equal nodes are one object, so that a large list costs a dictionary entry a name."""
+    """What stands at one name.  Equal nodes are one object, so that a large list costs a dictionary entry a name.
+
+    lone: where a tree of one such rule is all that stands here.
+    """
 
     tree: tuple[Hit, ...] = ()
     below: tuple[Hit, ...] = ()
@@ -42,6 +56,7 @@ class Node(NamedTuple):
     globs: tuple[GlobHit, ...] = ()
     reserved: Reserved | None = None
     reserved_below: bool = False
+    lone: Lone | None = None
 
 
 class Policy:
@@ -65,6 +80,24 @@ class Policy:
 
     def decide(self, flow: Flow, at: float) -> Decision:
         """Decide ``flow`` at the instant ``at`` (seconds since the epoch)."""
+        host = flow.host
+        rest = host.text
+        if self._anywhere or host.address is not None or host.numeric or "." not in rest:
+            return self._judge(flow, at)
+        get = self._nodes.get
+        lone: Lone | None = None
+        where = ""
+        while rest:
+            node = get(rest)
+            if node is not None:
+                if lone is not None or node.lone is None:
+                    return self._judge(flow, at)
+                lone, where = node.lone, rest
+            _, _, rest = rest.partition(".")
+        return DEFAULT if lone is None else _by(lone, where)
+
+    def _judge(self, flow: Flow, at: float) -> Decision:
+        """As ``decide``, whatever stands above the host and whatever conditions its rules have."""
         host = flow.host
         if host.address is not None:
             reserved = reserved_address(host.address, self.settings)
@@ -187,11 +220,31 @@ def _share(
             continue
         node = shared.get(key)
         if node is None:
-            node = shared[key] = Node(tuple(tree), tuple(below), tuple(exact))
+            lone = _lone(tree[0]) if len(tree) == 1 and not below and not exact else None
+            node = shared[key] = Node(tuple(tree), tuple(below), tuple(exact), lone=lone)
         nodes[name] = node
     for name, (reserved, subdomains) in reserved_names(settings).items():
-        nodes[name] = nodes.get(name, Node())._replace(reserved=reserved, reserved_below=subdomains)
+        nodes[name] = nodes.get(name, Node())._replace(reserved=reserved, reserved_below=subdomains, lone=None)
     return nodes
+
+
+def _lone(hit: Hit) -> Lone | None:
+    rule = hit.rule
+    if rule.source or rule.programs or rule.not_before is not None or rule.expires_at is not None:
+        return None
+    before, after = _on(hit.kind, "\0").split("\0") if hit.kind else ("", "")
+    return Lone(rule.name, rule.action, before, after)
+
+
+def _by(lone: Lone, where: str) -> Decision:
+    """The decision of ``decision_of`` over that one rule; made as a plain tuple, for that takes half the time."""
+    rule, action, before, after = lone
+    on = f"{before}{where}{after}"
+    match = _new(RuleMatch, (rule, action, True, on, NO_FACTS))
+    return _new(Decision, (action, rule, f"rule '{rule}': {on}", NO_FACTS, (match,), None))
+
+
+_new = tuple.__new__
 
 
 def _combine(hits: list[tuple[Hit, str]], flow: Flow, at: float) -> Decision:
