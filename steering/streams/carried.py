@@ -20,6 +20,7 @@ class Carried(Link):
 
     def __init__(self, carrier: Link, loop: AbstractEventLoop, owner: Owner) -> None:
         super().__init__(carrier.sock, loop, carrier.limits, owner)
+        self._watch.close()  # the carrier watches
         self.carrier = carrier
         self.eof = carrier.eof
         carrier.owner = self

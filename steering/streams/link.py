@@ -12,7 +12,9 @@ from functools import cache
 from socket import SHUT_WR, socket
 from typing import Protocol
 
-_MAX_PLAIN = 262_144
+from steering.streams.readiness import watch
+
+_MAX_PLAIN = 16_384  # of one record (RFC 8446 5.1), which is what one read gives
 
 
 class Sizes(Protocol):
@@ -75,7 +77,6 @@ class Link:
 
     __slots__ = (
         "_buffer",
-        "_fd",
         "_finishing",
         "_in",
         "_loop",
@@ -83,7 +84,7 @@ class Link:
         "_pending",
         "_tls",
         "_view",
-        "_writing",
+        "_watch",
         "closed",
         "congested",
         "deaf",
@@ -99,7 +100,6 @@ class Link:
 
     def __init__(self, sock: socket, loop: AbstractEventLoop, limits: Sizes, owner: Owner) -> None:
         self.sock = sock
-        self._fd = sock.fileno()
         self._loop = loop
         self.limits = limits
         self.owner = owner
@@ -109,7 +109,8 @@ class Link:
         self._in: ssl.MemoryBIO | None = None
         self._pending: ssl.MemoryBIO | None = None
         self._out = bytearray()
-        self._writing = False
+        self._watch = watch(loop, sock.fileno())
+        self._watch.on_readable, self._watch.on_writable = self._on_readable, self._on_writable
         self._finishing = False
         self.deaf = False
         self.reading = False
@@ -132,12 +133,12 @@ class Link:
 
     def resume(self) -> None:
         if not self.reading and not self.closed and not self.eof:
-            self._loop.add_reader(self._fd, self._on_readable)
+            self._watch.read(True)
             self.reading = True
 
     def pause(self) -> None:
         if self.reading:
-            self._loop.remove_reader(self._fd)
+            self._watch.read(False)
             self.reading = False
 
     def _on_readable(self) -> None:
@@ -281,8 +282,7 @@ class Link:
             if count == len(data):
                 return
             self._out += data[count:]
-            self._loop.add_writer(self._fd, self._on_writable)
-            self._writing = True
+            self._watch.write(True)
         if len(self._out) > self.limits.high_water_bytes:
             self.congested = True
 
@@ -297,8 +297,7 @@ class Link:
         self.sent += count
         del self._out[:count]
         if not self._out:
-            self._loop.remove_writer(self._fd)
-            self._writing = False
+            self._watch.write(False)
             if self._finishing:
                 self._end_sending()
         if self.congested and len(self._out) <= self.limits.high_water_bytes // 4:
@@ -353,9 +352,6 @@ class Link:
 
     def release(self) -> socket:
         """Give the socket up, unclosed (to a tunnel)."""
-        self.pause()
-        if self._writing:
-            self._loop.remove_writer(self._fd)
-            self._writing = False
-        self.closed = True
+        self.closed, self.reading = True, False
+        self._watch.close()
         return self.sock

@@ -9,6 +9,9 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
 from socket import SHUT_WR, socket
+from typing import NamedTuple
+
+from steering.streams.readiness import Watch, watch
 
 try:
     import fcntl
@@ -34,17 +37,37 @@ def _new_pipe() -> tuple[int, int] | None:
     return read, write
 
 
+class End(NamedTuple):
+    """A socket and its watch, which both directions share: one reads, the other writes."""
+
+    sock: socket
+    watch: Watch
+
+
 class Direction:
     """One way through a tunnel.  carried: bytes taken from the source."""
 
-    __slots__ = ("_held", "_loop", "_on_end", "_out", "_pipe", "_waiting", "carried", "ended", "sink", "source")
+    __slots__ = (
+        "_held",
+        "_on_end",
+        "_out",
+        "_pipe",
+        "_sink_watch",
+        "_source_watch",
+        "_waiting",
+        "carried",
+        "ended",
+        "sink",
+        "source",
+    )
 
-    def __init__(
-        self, loop: AbstractEventLoop, source: socket, sink: socket, on_end: Callable[[OSError | None], None]
-    ) -> None:
-        self._loop = loop
-        self.source = source
-        self.sink = sink
+    def __init__(self, source: End, sink: End, on_end: Callable[[OSError | None], None]) -> None:
+        self.source = source.sock
+        self.sink = sink.sock
+        self._source_watch = source.watch
+        self._sink_watch = sink.watch
+        self._source_watch.on_readable = self._on_readable
+        self._sink_watch.on_writable = self._push
         self._on_end = on_end
         self._out = b""  # read, not yet sent
         self._held = 0  # bytes in the pipe
@@ -55,7 +78,7 @@ class Direction:
 
     def start(self, first: bytes = b"") -> None:
         """Begin.  first: bytes that were read before."""
-        self._loop.add_reader(self.source.fileno(), self._on_readable)
+        self._source_watch.read(True)
         if first:
             self.carried += len(first)
             self._copy(first)
@@ -112,26 +135,23 @@ class Direction:
             return
         if self._waiting:
             self._waiting = False
-            self._loop.remove_writer(self.sink.fileno())
-            self._loop.add_reader(self.source.fileno(), self._on_readable)
+            self._sink_watch.write(False)
+            self._source_watch.read(True)
 
     def _wait(self) -> None:
         if not self._waiting:
             self._waiting = True
-            self._loop.remove_reader(self.source.fileno())
-            self._loop.add_writer(self.sink.fileno(), self._push)
+            self._source_watch.read(False)
+            self._sink_watch.write(True)
 
     def _at_eof(self) -> None:
         self.ended = True
-        self._loop.remove_reader(self.source.fileno())
+        self._source_watch.read(False)
         with suppress(OSError):
             self.sink.shutdown(SHUT_WR)
         self._on_end(None)
 
     def stop(self) -> None:
-        self._loop.remove_reader(self.source.fileno())
-        if self._waiting:
-            self._loop.remove_writer(self.sink.fileno())
         if self._pipe is not None:
             for end in self._pipe:
                 os.close(end)
@@ -141,13 +161,15 @@ class Direction:
 class Pair:
     """Both directions; ``on_end`` is called once, when both have ended or one has failed."""
 
-    __slots__ = ("_on_end", "closed", "down", "up")
+    __slots__ = ("_ends", "_on_end", "closed", "down", "up")
 
     def __init__(
         self, loop: AbstractEventLoop, client: socket, origin: socket, on_end: Callable[[OSError | None], None]
     ) -> None:
-        self.up = Direction(loop, client, origin, self._one_ended)
-        self.down = Direction(loop, origin, client, self._one_ended)
+        near, far = End(client, watch(loop, client.fileno())), End(origin, watch(loop, origin.fileno()))
+        self._ends = (near, far)
+        self.up = Direction(near, far, self._one_ended)
+        self.down = Direction(far, near, self._one_ended)
         self._on_end = on_end
         self.closed = False
 
@@ -167,7 +189,8 @@ class Pair:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
+            for end in self._ends:
+                end.watch.close()
+                end.sock.close()
             self.up.stop()
             self.down.stop()
-            self.up.source.close()
-            self.down.source.close()
