@@ -96,7 +96,8 @@ STEERING = (sys.executable, "-P", "-c", "from steering.cli import main; main()")
 class LiveService:
     """A folder with ``steering.toml`` and ``rules.json``, and the service that runs on it.
 
-    addresses: role -> "HOST:PORT", known once it serves.  interpreter: the Python that runs it.
+    addresses: role -> "HOST:PORT", known once it serves.  interpreter: the Python that runs it.  launcher: what
+    becomes it, by an exec.
     """
 
     folder: Path
@@ -105,6 +106,7 @@ class LiveService:
     environment: Mapping[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     interpreter: str = sys.executable
+    launcher: tuple[str, ...] = ()
     _process: "subprocess.Popen[bytes] | None" = None
 
     # Files
@@ -150,7 +152,7 @@ class LiveService:
     def launch(self) -> None:
         """Start it and do not wait."""
         self.config.write_text(toml(self.settings), "utf-8")
-        line = [self.interpreter, *STEERING[1:], "serve", "--config", str(self.config), *self.arguments]
+        line = [*self.launcher, self.interpreter, *STEERING[1:], "serve", "--config", str(self.config), *self.arguments]
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
             self._process = subprocess.Popen(
                 line, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(**self.environment)

@@ -1,12 +1,14 @@
 """Which addresses a configuration asks for, bound for all workers before anything is served."""
 
+import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
+from steering.control.activation import bound_to
 from steering.control.config import Config, parse_listen
 from steering.control.errors import ListenError
-from steering.control.listening import OF_PARENT, Listener, Role, free_port_pair, listen
+from steering.control.listening import OF_PARENT, Listener, Role, adopt, authority, free_port_pair, listen
 from steering.policy.hosts import Address
 
 RETRY_S = 0.2
@@ -36,24 +38,51 @@ def wanted(config: Config, only: Collection[str]) -> dict[Role, tuple[str, int]]
     return found
 
 
-def bind(asked: Mapping[Role, tuple[str, int]], workers: int, patience_s: float = 0.0) -> dict[Role, Listener]:
+def bind(
+    asked: Mapping[Role, tuple[str, int]],
+    workers: int,
+    patience_s: float = 0.0,
+    given: Sequence[socket.socket] = (),
+) -> dict[Role, Listener]:
     """Bind everything or nothing.  Raises ListenError.
 
     patience_s: how long to wait for a taken address: after a crash the workers of the service before let go of theirs
-    within seconds.
+    within seconds.  given: sockets that systemd has bound for us; whoever asks for their address gets them.
     """
-    if not asked:
-        raise ListenError("there is nothing to serve: every address to listen on is empty")
-    deadline = time.monotonic() + patience_s
+    left = list(given)
     bound: dict[Role, Listener] = {}
     try:
+        if not asked:
+            raise ListenError("there is nothing to serve: every address to listen on is empty")
+        deadline = time.monotonic() + patience_s
         for role, (host, port) in asked.items():
-            bound[role] = _bind(role, host, port, 1 if role in OF_PARENT else workers, deadline)
+            found = [sock for sock in left if bound_to(sock, role, host, port)]
+            left = [sock for sock in left if sock not in found]
+            bound[role] = (
+                adopt(role, host, port, found)
+                if found
+                else _bind(role, host, port, 1 if role in OF_PARENT else workers, deadline)
+            )
+            if role in OF_PARENT and len(found) > 1:
+                raise ListenError(f"{role.value}: one socket is enough for {authority(host, port)}, not {len(found)}")
+        if left:
+            raise _not_asked_for(left[0])
     except ListenError:
         for listener in bound.values():
             listener.close()
+        for sock in given:
+            sock.close()
         raise
     return bound
+
+
+def _not_asked_for(sock: socket.socket) -> ListenError:
+    host, port = sock.getsockname()[:2]
+    kind = "UDP" if sock.type is socket.SOCK_DGRAM else "TCP"
+    return ListenError(
+        f"systemd holds a {kind} socket on {authority(host, port)}, and no setting listens there: "
+        "let steering.socket name what steering.toml does ('steering deploy systemd' prints it)"
+    )
 
 
 def _bind(role: Role, host: str, port: int, workers: int, deadline: float) -> Listener:

@@ -1,4 +1,4 @@
-"""Sockets for every worker, bound once by the parent and kept by it over a worker's end.
+"""Sockets for every worker, bound once by the parent, or for it, and kept by it over a worker's end.
 
 SO_REUSEPORT lets the workers share a port, and would let a forgotten process share it too and take half of the
 traffic in silence; so each port is first taken without it, by a socket that is kept and shared only then.  There is
@@ -6,6 +6,7 @@ no instant at which two services can both believe that they have it.
 """
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -31,7 +32,7 @@ UDP_BUFFER_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """One address, with a socket per worker."""
+    """One address, with a socket per worker; those that somebody else has bound may be fewer, or more."""
 
     role: Role
     host: str
@@ -41,6 +42,10 @@ class Listener:
     @property
     def address(self) -> str:
         return authority(self.host, self.port)
+
+    def of_worker(self, number: int, workers: int) -> tuple[socket.socket, ...]:
+        """Each has at least one, and each socket somebody who reads it."""
+        return self.sockets[number::workers] or (self.sockets[number % len(self.sockets)],)
 
     def close(self) -> None:
         for sock in self.sockets:
@@ -59,16 +64,36 @@ def listen(role: Role, host: str, port: int, workers: int) -> Listener:
             sock = _bind(role, host, port, shared=bool(sockets))
             sockets.append(sock)
             port = int(sock.getsockname()[1])
-            if role is Role.DNS_UDP:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
-            else:
-                sock.listen(BACKLOG)
+            _prepare(role, sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as exc:
         for sock in sockets:
             sock.close()
         raise _refused(role, host, port, exc) from exc
     return Listener(role=role, host=host, port=port, sockets=tuple(sockets))
+
+
+def adopt(role: Role, host: str, port: int, sockets: Sequence[socket.socket]) -> Listener:
+    """The same over sockets that are bound to that address already.  Raises ListenError."""
+    for sock in sockets:
+        if sock.family == socket.AF_INET6 and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+            # IPv4 clients would come as ::ffff:192.0.2.1, which no network of a rule or an access list holds.
+            raise ListenError(
+                f"{role.value}: the socket on {authority(host, port)} takes IPv4 too: set BindIPv6Only=ipv6-only"
+            )
+        try:
+            _prepare(role, sock)
+        except OSError as exc:
+            raise _refused(role, host, port, exc) from exc
+        sock.setblocking(False)
+    return Listener(role=role, host=host, port=port, sockets=tuple(sockets))
+
+
+def _prepare(role: Role, sock: socket.socket) -> None:
+    if role is Role.DNS_UDP:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
+    else:
+        sock.listen(BACKLOG)
 
 
 def free_port_pair(host: str) -> int:

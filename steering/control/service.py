@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from steering.catalog import load_categories
+from steering.control.activation import given_sockets
 from steering.control.admin import Offers, make_admin, serve_admin
 from steering.control.binding import Only, bind, reachable, resolving_at, wanted
 from steering.control.cafiles import files_of, load_ca, passphrase, warnings_of
@@ -40,6 +41,7 @@ from steering.policy import Host, ReservedSettings
 from steering.policy.explain import Given, explain
 from steering.policy.points import Effect
 from steering.process.logs import logger
+from steering.process.notify import READY, STOPPING, Supervising
 from steering_dns.upstreams import UpstreamError, refuse_ourselves
 from steering_inspector.keystore import Keystore
 
@@ -69,6 +71,7 @@ class Service:
     _tokens: Tokens = field(init=False)
     _endpoints: Endpoints | None = field(init=False, default=None)
     _stop: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _supervising: Supervising = field(init=False, default_factory=Supervising)
     _hangup: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _word: str = field(init=False, default_factory=lambda: secrets.token_hex(8))
 
@@ -85,7 +88,9 @@ class Service:
             async with self._serving():
                 if on_ready is not None:
                     on_ready(self._status)
+                self._supervising.tell(READY, f"STATUS=enforces policy {self._status.revision}")
                 await self._until_stopped()
+                self._supervising.tell(STOPPING)
         finally:
             for listener in self._listeners.values():
                 listener.close()
@@ -105,7 +110,9 @@ class Service:
         config = self.loaded.config
         crashed = self._state.socket.exists()  # of a service that was killed
         self._state.socket.unlink(missing_ok=True)
-        self._listeners = bind(wanted(config, self.only), self._workers(), _AFTER_A_CRASH_S if crashed else 0.0)
+        self._listeners = bind(
+            wanted(config, self.only), self._workers(), _AFTER_A_CRASH_S if crashed else 0.0, given_sockets()
+        )
         self._status.addresses = {role.value: listener.address for role, listener in self._listeners.items()}
         self._status.pid = os.getpid()
         if self._has_points():
@@ -179,7 +186,7 @@ class Service:
             trust=tuple(map(self.loaded.path, config.inspector.trust)),
             crl_url=f"{url}/ca.crl" if url else "",
             descriptors={
-                role: (listener.sockets[number].fileno(),)
+                role: tuple(sock.fileno() for sock in listener.of_worker(number, self._workers()))
                 for role, listener in self._listeners.items()
                 if role not in OF_PARENT
             },
@@ -242,7 +249,12 @@ class Service:
 
     async def _until_stopped(self) -> None:
         """Raises what a task raised that should have gone on: better to end than to serve rules that nobody follows."""
-        works: list[Coroutine[Any, Any, Any]] = [self._reloading.serve(), self._on_hangup(), self._look_at_ca()]
+        works: list[Coroutine[Any, Any, Any]] = [
+            self._reloading.serve(),
+            self._on_hangup(),
+            self._look_at_ca(),
+            self._supervising.keep_telling(lambda: self._supervisor.serving),
+        ]
         if self._endpoints is not None:
             works.append(self._endpoints.serve(self._to_workers()))
         tasks = [asyncio.create_task(work) for work in (self._stop.wait(), *works)]
@@ -342,6 +354,7 @@ class Service:
         """Workers first: a PAC never sends direct what they would still have opened."""
         await self._supervisor.publish(enforced.policy)
         self._served.pacs = enforced.pacs
+        self._supervising.tell_status(f"enforces policy {enforced.policy.revision}")
         await self._publish_bundle(enforced)
 
     async def _publish_bundle(self, enforced: Enforced) -> None:

@@ -124,6 +124,11 @@ class Supervisor:
     def alive(self) -> int:
         return sum(worker.revision == self._revision for worker in self._running.values())
 
+    @property
+    def serving(self) -> bool:
+        """Whether some worker enforces a policy, be it the one before; or there is nothing that needs one."""
+        return not self._setups or any(worker.revision for worker in self._running.values())
+
     async def stop(self, drain_s: float) -> None:
         """Tell the workers to finish, wait, and end those that do not."""
         self._stopping = True

@@ -24,7 +24,7 @@ from steering.endpoint.settings import EndpointSettings
 from steering.endpoint.this_system import own_system
 from steering.endpoint.trial import Trial
 from steering.process.logs import logger
-from steering.process.notify import ALIVE, READY, STOPPING, Supervising
+from steering.process.notify import READY, STOPPING, Supervising
 
 WAKING_LOOK_S, SLEPT_S = 5.0, 20.0
 
@@ -124,7 +124,7 @@ class Helper:
         return [
             *upkeep.works(),
             parts.identifier.try_again(lambda trial: log.info("programs are identified now", self_test=trial.words)),
-            self._keep_telling(),
+            self._supervising.keep_telling(),
             notice_waking(lambda: self._elsewhere(parts)),
         ]
 
@@ -144,12 +144,6 @@ class Helper:
         """Everything that was true of the network may be so no longer."""
         self._look_again()
         parts.links.drop()
-
-    async def _keep_telling(self) -> None:
-        """That we live: from the loop that serves connections, so that one that hangs tells nothing."""
-        while True:
-            await asyncio.sleep(self._supervising.alive_s or 3600.0)
-            self._supervising.tell(ALIVE)
 
 
 async def notice_waking(

@@ -1,8 +1,9 @@
 """Telling systemd how we are (sd_notify(3)): ready, stopping, alive.  Without systemd nobody is told."""
 
+import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
@@ -22,6 +23,16 @@ class Supervising:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.sendto("\n".join(words).encode(), self._address)
+
+    async def keep_telling(self, healthy: Callable[[], bool] = lambda: True) -> None:
+        """That we live, forever: from the loop that serves, so that one that hangs tells nothing.
+
+        Nor does one that is not ``healthy``: after a while it is ended and started anew.
+        """
+        while True:
+            await asyncio.sleep(self.alive_s or 3600.0)
+            if healthy():
+                self.tell(ALIVE)
 
     def tell_status(self, text: str) -> None:
         """One line for ``systemctl status``."""

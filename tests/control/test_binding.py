@@ -97,3 +97,48 @@ def test_where_the_resolver_answers() -> None:
 def test_nothing_to_serve_is_refused() -> None:
     with pytest.raises(ListenError, match="nothing to serve"):
         bind({}, 1)
+
+
+def bound_by_another(kind: socket.SocketKind, port: int = 0, host: str = "127.0.0.1") -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind((host, port))
+    return sock
+
+
+def test_given_sockets_go_to_whoever_asks_for_their_address() -> None:
+    udp = bound_by_another(socket.SOCK_DGRAM)
+    port = udp.getsockname()[1]
+    tcp = bound_by_another(socket.SOCK_STREAM, port)
+    asked = {
+        Role.DNS_TCP: ("127.0.0.1", port),
+        Role.DNS_UDP: ("127.0.0.1", port),
+        Role.TLS: ("127.0.0.1", 0),
+    }
+    listeners = bind(asked, 3, given=[udp, tcp])
+    assert listeners[Role.DNS_UDP].sockets == (udp,)
+    assert listeners[Role.DNS_TCP].sockets == (tcp,)
+    assert len(listeners[Role.TLS].sockets) == 3
+    socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    assert not tcp.getblocking() and not udp.getblocking()
+    for listener in listeners.values():
+        listener.close()
+
+
+REFUSED_GIVEN = {
+    "nobody asks": ("127.0.0.2", 1, Role.TLS, "systemd holds a TCP socket on 127.0.0.2:"),
+    "IPv4 over IPv6": ("::", 1, Role.TLS, "takes IPv4 too: set BindIPv6Only=ipv6-only"),
+    "two for one who serves alone": ("127.0.0.1", 2, Role.CONTROL, "one socket is enough for 127.0.0.1:"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_GIVEN)
+def test_given_sockets_that_are_refused_are_closed(case: str) -> None:
+    host, count, role, said = REFUSED_GIVEN[case]
+    first = bound_by_another(socket.SOCK_STREAM, 0, host)
+    port = first.getsockname()[1]
+    given = [first, *(bound_by_another(socket.SOCK_STREAM, port, host) for _ in range(count - 1))]
+    at = ("127.0.0.1", port) if host == "127.0.0.2" else (host, port)
+    with pytest.raises(ListenError, match=said):
+        bind({role: at}, 1, given=given)
+    assert [sock.fileno() for sock in given] == [-1] * count

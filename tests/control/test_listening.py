@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from steering.control.errors import ListenError
-from steering.control.listening import Listener, Role, authority, free_port_pair, listen
+from steering.control.listening import Listener, Role, adopt, authority, free_port_pair, listen
 from tests.service import environment
 
 STREAM = Role.EXPLICIT
@@ -115,3 +115,36 @@ def test_low_ports_and_foreign_addresses() -> None:
     with pytest.raises(ListenError, match="Cannot assign requested address"):
         listen(STREAM, "192.0.2.1", 0, 1)
     assert free_port_pair("127.0.0.1") > 0
+
+
+# Sockets of somebody else, workers -> which worker reads which
+SHARES = {
+    (1, 1): [(0,)],
+    (1, 3): [(0,), (0,), (0,)],
+    (2, 3): [(0,), (1,), (0,)],
+    (3, 3): [(0,), (1,), (2,)],
+    (4, 3): [(0, 3), (1,), (2,)],
+    (3, 1): [(0, 1, 2)],
+}
+
+
+@pytest.mark.parametrize(("count", "workers"), SHARES)
+def test_every_worker_has_a_socket_and_every_socket_a_worker(count: int, workers: int) -> None:
+    made = [socket.socket() for _ in range(count)]
+    for sock in made:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", made[0].getsockname()[1]))
+    listener = adopt(STREAM, "127.0.0.1", made[0].getsockname()[1], made)
+    shares = [listener.of_worker(number, workers) for number in range(workers)]
+    assert [tuple(made.index(sock) for sock in share) for share in shares] == SHARES[count, workers]
+    free(listener)
+
+
+def test_a_socket_that_cannot_listen() -> None:
+    """Connected already."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as sock,
+        pytest.raises(ListenError, match=r"explicit proxy: cannot listen on 127\.0\.0\.1:1"),
+    ):
+        adopt(STREAM, "127.0.0.1", 1, [sock])

@@ -70,6 +70,21 @@ async def test_a_worker_that_does_not_take_a_policy_is_ended() -> None:
         assert stuck not in workers()
 
 
+async def test_whether_anything_is_served() -> None:
+    first, second = policies()
+    assert Supervisor([]).serving, "nothing needs a worker"
+    assert not Supervisor([setup_of(number=0)]).serving
+    async with supervisor(1, first) as made:
+        assert made.serving
+        os.kill(workers()[0], signal.SIGSTOP)
+        publishing = asyncio.create_task(made.publish(second, 1.0))
+        await eventually(lambda: made.alive == 0, what="the new policy is not in force yet")
+        assert made.serving, "the policy before is"
+        await publishing
+        await eventually(lambda: not made.serving, what="the end of the worker that did not take it")
+        await eventually(lambda: made.serving and made.alive == 1, 30, "the next one")
+
+
 async def test_counters_are_summed_and_outlive_their_worker() -> None:
     first, _ = policies()
     async with supervisor(1, first) as made:

@@ -1,5 +1,6 @@
 """Words to systemd: sent whole, to a path or an abstract name, and never in the way."""
 
+import asyncio
 import os
 import socket
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from steering.process.notify import ALIVE, READY, Supervising
+from tests.kit import eventually
 
 
 @pytest.mark.needs("linux")
@@ -51,3 +53,26 @@ ALIVE_S = {
 def test_how_often_it_wants_to_hear(case: str) -> None:
     environment, expected = ALIVE_S[case]
     assert Supervising(environment).alive_s == expected
+
+
+@pytest.mark.needs("linux")
+async def test_signs_of_life_come_while_all_is_well(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(tmp_path / "notify"))
+        heard.setblocking(False)
+        asked: list[bool] = []
+
+        def healthy() -> bool:
+            asked.append(len(asked) % 2 == 0)
+            return asked[-1]
+
+        supervising = Supervising({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000"})
+        telling = asyncio.create_task(supervising.keep_telling(healthy))
+        await eventually(lambda: len(asked) >= 6, what="looks at how it is")
+        telling.cancel()
+        words: list[bytes] = []
+        while len(words) < sum(asked):
+            words.append(heard.recv(100))
+        assert set(words) == {b"WATCHDOG=1"}
+        with pytest.raises(BlockingIOError):
+            heard.recv(100)
