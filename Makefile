@@ -18,7 +18,7 @@ PYTHON ?= $(shell tools/find-python.sh)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint docs bench agreement endpoint-soak clean
+.PHONY: help run test lint docs dist bench agreement endpoint-soak clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -38,6 +38,11 @@ lint: $(VENV)/tools  ## ruff and mypy --strict
 docs: $(VENV)/installed  ## write the documentation's tables and examples anew, from the code
 	@$(BIN)/python -m tools.doc_tables
 	@$(BIN)/python -m tools.doc_examples
+
+dist: $(VENV)/tools  ## build dist/steering-*.whl, which holds everything
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@ls dist/*.whl
 
 bench: $(VENV)/tools .deps/ready  ## measure against the peers, side by side (ARGS="policy --quick")
 	@exec $(BIN)/python -m bench $(ARGS)

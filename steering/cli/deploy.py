@@ -1,7 +1,9 @@
 """``steering deploy``: ready-to-paste files for the running configuration, what each does and how to undo it."""
 
 import ssl
+import sys
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +12,13 @@ import typer
 
 from steering.cli.running import ConfigOption, JsonOption, StateOption, configuration
 from steering.cli.terminal import complain, failed, print_json, wrong_use
+from steering.control.binding import fixed
 from steering.control.cafiles import passphrase
 from steering.control.config import Loaded, parse_listen
+from steering.control.listening import Role
 from steering.control.state import write_whole
 from steering.deploy.errors import DeployError
-from steering.deploy.facts import Address, Ca, Facts, Given, facts_of
+from steering.deploy.facts import Address, Ca, Facts, Given, Installed, Listen, facts_of
 from steering.deploy.render import files_of
 from steering.deploy.signing import signed
 from steering.deploy.targets import TARGETS, Target, lacking
@@ -30,6 +34,7 @@ def deploy(
     token: Annotated[str | None, typer.Option(help="A group's token, for that group's PAC.")] = None,
     group: Annotated[str | None, typer.Option(help="A placeholder for that group's token.")] = None,
     zone: Annotated[str | None, typer.Option(help="The clients' search domain, for the name wpad.")] = None,
+    program: Annotated[Path | None, typer.Option(metavar="PATH", help="In units; by default this very one.")] = None,
     address: Annotated[list[str] | None, typer.Option(metavar="IP", help="Of the service. Repeatable.")] = None,
     resolver: Annotated[list[str] | None, typer.Option(metavar="IP", help="To hand out. Repeatable.")] = None,
     organisation: Annotated[str, typer.Option(help="What devices show their users.")] = "Steering",
@@ -41,21 +46,14 @@ def deploy(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print files for DHCP, DNS, browsers and devices, what each does and how to undo it: all, or NAME."""
-    if name not in (None, LIST, *TARGETS):
-        wrong_use(f"there is no {name!r}: 'steering deploy list' prints the names")
-    if token is not None and group is not None:
-        wrong_use("--token or --group, not both")
-    if name == LIST and write is not None:
-        wrong_use("a list is not written")
-    if (sign_key is None) != (sign_certificate is None) or (sign_key is not None and write is None):
-        wrong_use("--sign-key and --sign-certificate go together, and with --write")
-    claim = _bare(token) if token else PLACEHOLDER if group is not None else ""
+    """Print files for systemd, DHCP, DNS, browsers and devices, what each does and how to undo it: all, or NAME."""
+    _refuse_contradictions(name, write, token, group, (sign_key, sign_certificate))
     try:
+        given = _given(configuration(config, state), program)
         facts = facts_of(
-            _given(
-                configuration(config, state),
-                token=claim,
+            replace(
+                given,
+                token=_claim(token, group),
                 zone=zone or "",
                 addresses=address or [],
                 resolvers=resolver or [],
@@ -74,31 +72,55 @@ def deploy(
         print_json(_document(chosen, made, facts))
     elif write is None:
         _show(made, whole=name is None)
-    if group is not None:
-        complain(f"note: {PLACEHOLDER} stands for the token that 'steering pac token add {group}' makes")
-    for note in facts.notes:
-        complain(f"note: {note}")
     if write is not None:
         _write(made, write, profiles)
-        complain(f"{len(made)} folders in {write}: begin with {write / 'README.md'}")
-    if name is None:
-        for target in chosen:
-            for need in lacking(target, facts):
-                complain(f"left out {target.name}: {need.value}")
+    _say(chosen, made, facts, group=group, folder=write)
 
 
 Made = dict[str, dict[str, str]]
 Profiles = dict[tuple[str, str], bytes]  # by target and file: what is written signed
 
 
-def _bare(token: str) -> str:
-    """Out of what ``steering pac token add`` prints, or as it is."""
-    return token.removeprefix("/p/").removesuffix("/proxy.pac")
+def _refuse_contradictions(
+    name: str | None,
+    write: Path | None,
+    token: str | None,
+    group: str | None,
+    signing: tuple[Path | None, Path | None],
+) -> None:
+    if name not in (None, LIST, *TARGETS):
+        wrong_use(f"there is no {name!r}: 'steering deploy list' prints the names")
+    if token is not None and group is not None:
+        wrong_use("--token or --group, not both")
+    if name == LIST and write is not None:
+        wrong_use("a list is not written")
+    key, certificate = signing
+    if (key is None) != (certificate is None) or (key is not None and write is None):
+        wrong_use("--sign-key and --sign-certificate go together, and with --write")
 
 
-def _given(
-    loaded: Loaded, *, token: str, zone: str, addresses: list[str], resolvers: list[str], organisation: str
-) -> Given:
+def _claim(token: str | None, group: str | None) -> str:
+    """The token alone, out of what ``steering pac token add`` prints, or as it is."""
+    if token:
+        return token.removeprefix("/p/").removesuffix("/proxy.pac")
+    return PLACEHOLDER if group is not None else ""
+
+
+def _say(chosen: list[Target], made: Made, facts: Facts, *, group: str | None, folder: Path | None) -> None:
+    """What to know of what was made, on standard error."""
+    if group is not None:
+        complain(f"note: {PLACEHOLDER} stands for the token that 'steering pac token add {group}' makes")
+    for note in facts.notes:
+        complain(f"note: {note}")
+    if folder is not None:
+        complain(f"{len(made)} folders in {folder}: begin with {folder / 'README.md'}")
+    for target in chosen:
+        for need in lacking(target, facts):
+            complain(f"left out {target.name}: {need.value}")
+
+
+def _given(loaded: Loaded, program: Path | None) -> Given:
+    """What the configuration says."""
     config = loaded.config
     control, _ = _listening(config.control.listen)
     dns, dns_port = _listening(config.dns.listen)
@@ -110,11 +132,23 @@ def _given(
         proxies=config.inspector.advertise or [config.inspector.listen],
         internal_zones=config.policy.internal_zones,
         ca=_ca(loaded),
-        token=token,
-        zone=zone,
-        addresses=addresses,
-        resolvers=resolvers,
-        organisation=organisation,
+        installed=_installed(loaded, program),
+    )
+
+
+def _installed(loaded: Loaded, program: Path | None) -> Installed:
+    """program: where it is not the one that runs now."""
+    config = loaded.config
+    access = [] if config.log.access in ("-", "off") else [loaded.path(config.log.access).parent]
+    return Installed(
+        program=str(program or Path(sys.executable).with_name("steering")),
+        config=str(loaded.file.absolute()) if loaded.file else "",
+        state=str(loaded.state),
+        writes=tuple(map(str, access)),
+        listens=tuple(
+            Listen(host=ip_address(host), port=port, datagram=role is Role.DNS_UDP)
+            for role, (host, port) in fixed(config).items()
+        ),
     )
 
 

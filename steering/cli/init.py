@@ -1,5 +1,6 @@
 """``steering init``: a folder with configuration, starter policy and CA, made once and never overwritten."""
 
+import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -18,28 +19,36 @@ from steering_inspector.keystore import KeystoreError, load_or_create
 SCHEMA = "rules.schema.json"  # as the starter rules name it, for editors
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made where it is missing.")]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made where it is missing.")],
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For the CA and all that is kept; by default the same.")
+    ] = None,
+) -> None:
     """Make steering.toml, rules.json (the starter policy) and the CA in DIR; what is there already stays."""
-    create(folder)
+    create(folder, state)
     typer.echo(f"Next: look at {folder / 'rules.json'}, then run 'steering serve --config {folder / 'steering.toml'}'")
 
 
-def create(folder: Path) -> None:
+def create(folder: Path, state: Path | None = None) -> None:
     """As the command, saying what it makes."""
+    kept = state or folder
     try:
-        open_state(folder)
-        _make(folder / "steering.toml", _configuration())
+        if state is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        open_state(kept)
+        _make(folder / "steering.toml", _configuration("." if state is None else str(state.absolute())))
         _make(folder / "rules.json", resources.starter_rules().read_text("utf-8"))
         _keep(folder / SCHEMA, schema_text())
-        before = (folder / "ca" / "ca.pem").exists()
-        store = load_or_create(folder, time.time(), name=NAME, passphrase=passphrase())
+        before = (kept / "ca" / "ca.pem").exists()
+        store = load_or_create(kept, time.time(), name=NAME, passphrase=passphrase())
         typer.echo(f"{'kept' if before else 'made'} {store.folder / 'ca.pem'}")
     except (OSError, ControlError, KeystoreError) as exc:
         wrong_use(str(exc))
 
 
-def _configuration() -> str:
-    return as_toml().replace('#dir = "var"', 'dir = "."')
+def _configuration(state: str) -> str:
+    return as_toml().replace('#dir = "var"', f"dir = {json.dumps(state)}")
 
 
 def _keep(path: Path, text: str) -> None:

@@ -22,6 +22,22 @@ class Only:
 
 def wanted(config: Config, only: Collection[str]) -> dict[Role, tuple[str, int]]:
     """Role -> host and port; UDP and TCP of the resolver share a port, also where a free one is taken."""
+    found = _asked(config, only)
+    if Role.DNS_UDP in found:
+        host, port = found[Role.DNS_UDP]
+        found[Role.DNS_UDP] = found[Role.DNS_TCP] = (host, port or free_port_pair(host))
+    return found
+
+
+def fixed(config: Config, only: Collection[str] = Only.ALL) -> dict[Role, tuple[str, int]]:
+    """Those of them that are known beforehand: where any free port is taken, it is not."""
+    found = _asked(config, only)
+    if Role.DNS_UDP in found:
+        found[Role.DNS_TCP] = found[Role.DNS_UDP]
+    return {role: (host, port) for role, (host, port) in found.items() if port}
+
+
+def _asked(config: Config, only: Collection[str]) -> dict[Role, tuple[str, int]]:
     asked = {
         Role.CONTROL: config.control.listen if Only.CONTROL in only else "",
         Role.ENDPOINT_CONTROL: config.control.endpoint_listen if Only.CONTROL in only else "",
@@ -31,11 +47,7 @@ def wanted(config: Config, only: Collection[str]) -> dict[Role, tuple[str, int]]
         Role.ENDPOINT: config.inspector.endpoint_listen if Only.INSPECTOR in only else "",
         Role.DNS_UDP: config.dns.listen if Only.DNS in only else "",
     }
-    found = {role: parse_listen(text) for role, text in asked.items() if text}
-    if Role.DNS_UDP in found:
-        host, port = found[Role.DNS_UDP]
-        found[Role.DNS_UDP] = found[Role.DNS_TCP] = (host, port or free_port_pair(host))
-    return found
+    return {role: parse_listen(text) for role, text in asked.items() if text}
 
 
 def bind(

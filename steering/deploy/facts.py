@@ -18,6 +18,9 @@ EXAMPLE_ZONE = "corp.example"
 # RFC 3986's unreserved characters and the separators that a path and a host need: a quote, a blank, a backslash, a "$",
 # a comma or a semicolon of a configured address goes into no file as itself.
 _SAFE = "-._~:/[]@%"
+# What ProtectHome= and PrivateTmp= take from a unit's sight.
+HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108  # told to nobody as a place to write
+_VAR_LIB = "/var/lib/"
 _PROXY = re.compile(r"[A-Za-z0-9.\-_\[\]:]+:[0-9]{1,5}", re.ASCII)
 
 
@@ -37,6 +40,48 @@ class Ca:
     def oma_uri(self) -> str:
         """Where Windows' management takes it (RootCATrustedCertificates CSP)."""
         return f"./Vendor/MSFT/RootCATrustedCertificates/Root/{self.thumbprint}/EncodedCertificate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """An address that the service listens on.  datagram: UDP."""
+
+    host: Address
+    port: int
+    datagram: bool = False
+
+    @property
+    def authority(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.host.version == 6 else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """The service on its own machine, by absolute paths; config is "" where there is no file.
+
+    writes: what it writes beside its state.
+    """
+
+    program: str
+    config: str
+    state: str
+    writes: tuple[str, ...] = ()
+    listens: tuple[Listen, ...] = ()
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Paths below folders that are emptied for a service that is closed in."""
+        paths = (self.program, self.config, self.state, *self.writes)
+        return tuple(path for path in paths if path.startswith(HIDDEN))
+
+    @property
+    def state_directory(self) -> str:
+        """Its name below /var/lib, where systemd makes it; "" for a state elsewhere."""
+        return self.state.removeprefix(_VAR_LIB) if self.state.startswith(_VAR_LIB) else ""
+
+    @property
+    def writable(self) -> tuple[str, ...]:
+        return self.writes if self.state_directory else (self.state, *self.writes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +105,7 @@ class Given:
     addresses: Sequence[str] = ()
     resolvers: Sequence[str] = ()
     organisation: str = "Steering"
+    installed: Installed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +126,7 @@ class Facts:
     organisation: str
     identifier: str
     notes: tuple[str, ...]
+    installed: Installed | None = None
 
     @property
     def chromium_proxy(self) -> str:
@@ -137,6 +184,7 @@ def facts_of(given: Given) -> Facts:
         organisation=given.organisation,
         identifier=f"steering.{_zone(given)}",
         notes=tuple(_notes(given, addresses)),
+        installed=given.installed,
     )
 
 

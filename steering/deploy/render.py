@@ -1,7 +1,7 @@
 """The files of a target, made from their templates.
 
-A template prints ``Quoted`` values alone (``quoting``): a value that no filter has seen is an error, so a name in a
-rule file, a certificate or a URL cannot become a line of somebody's configuration.
+A template prints ``Quoted`` values alone (``formats.quoting``): a value that no filter has seen is an error, so a name
+in a rule file, a certificate or a URL cannot become a line of somebody's configuration.
 """
 
 from functools import cache
@@ -11,8 +11,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, TemplateError
 from steering import resources
 from steering.deploy.errors import DeployError
 from steering.deploy.facts import Facts
-from steering.deploy.quoting import FILTERS, Quoted
 from steering.deploy.targets import Target, lacking
+from steering.formats.quoting import FILTERS, Quoted, Unquotable
 
 
 def files_of(target: Target, facts: Facts) -> dict[str, str]:
@@ -22,7 +22,7 @@ def files_of(target: Target, facts: Facts) -> dict[str, str]:
         raise DeployError(f"{target.name}: {'; '.join(need.value for need in wanting)}")
     try:
         return {file: environment().get_template(template).render(f=facts) for file, template in target.files.items()}
-    except TemplateError as exc:
+    except (TemplateError, Unquotable) as exc:
         raise DeployError(f"{target.name}: {exc}") from exc
 
 

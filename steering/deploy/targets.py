@@ -14,6 +14,11 @@ class Need(Enum):
     ADDRESSES = "the service listens on every address: say with --address which one clients are to use"
     RESOLVERS = "no resolver listens on port 53 of one address: say with --resolver which one clients are to ask"
     RESOLVERS4 = "no resolver listens on port 53 of an IPv4 address: say with --resolver which one clients are to ask"
+    CONFIG = "there is no configuration file for a unit to name: 'steering init' makes one"
+    SEEN = (
+        "program, configuration or state lies in a home or temporary folder, where no unit looks: "
+        "install it as docs/deploy/linux.md says"
+    )
     PROXY = "no inspector is served: set inspector.listen or inspector.advertise"
 
 
@@ -22,6 +27,8 @@ MET: Mapping[Need, Callable[[Facts], bool]] = {
     Need.ADDRESSES: lambda facts: bool(facts.addresses),
     Need.RESOLVERS: lambda facts: bool(facts.resolvers),
     Need.RESOLVERS4: lambda facts: bool(facts.resolvers4),
+    Need.CONFIG: lambda facts: facts.installed is not None and bool(facts.installed.config),
+    Need.SEEN: lambda facts: facts.installed is None or not facts.installed.hidden,
     Need.PROXY: lambda facts: bool(facts.proxy),
 }
 
@@ -65,6 +72,21 @@ _NEXT_LEASE = "Clients notice with their next lease."
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
+        # The service itself
+        _target(
+            "systemd",
+            "units of the service for systemd",
+            "steering.service steering.socket steering.sysusers",
+            does="The service starts with the machine, closed in, as a user of its own without any privilege: systemd "
+            "binds its ports, low ones too, keeps them over a restart, and restarts it should it hang.",
+            use="Copy steering.sysusers to /etc/sysusers.d/steering.conf and both units to /etc/systemd/system. Run "
+            "systemd-sysusers, give the state folder to the user steering, run systemctl daemon-reload and systemctl "
+            "enable --now steering.socket steering.service. After a change of what the configuration listens on, "
+            "print steering.socket again.",
+            undo="Run systemctl disable --now steering.service steering.socket, delete the three files, run systemctl "
+            "daemon-reload and userdel steering.",
+            needs=(Need.CONFIG, Need.SEEN),
+        ),
         # DHCP: where the PAC is
         _target(
             "dhcp-isc",

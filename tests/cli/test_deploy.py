@@ -3,6 +3,7 @@
 import json
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration of a whole service, with a CA."""
     nowhere(tmp_path, monkeypatch)
     monkeypatch.delenv("STEERING_CA_PASSPHRASE", raising=False)
+    monkeypatch.setattr("steering.deploy.facts.HIDDEN", ())  # where the tests' folders lie
     assert run("init", "var").exit_code == 0
     (tmp_path / "var" / "steering.toml").unlink()
     (tmp_path / "steering.toml").write_text(SERVICE)
@@ -57,6 +59,29 @@ def test_several_files_are_told_apart() -> None:
     assert [line for line in lines if line.startswith("==>")] == ["==> db.wpad <==", "==> named.conf.wpad <=="]
     assert "@ IN A 192.0.2.5" in lines
     assert 'zone "wpad.corp.test-zone.example" {' in lines
+
+
+def test_units_of_this_very_service(folder: Path) -> None:
+    (folder / "steering.toml").write_text(SERVICE + '[log]\naccess = "logs/access.log"\n')
+    document = json.loads(run("deploy", "systemd", "--json").stdout)
+    files = document["targets"][0]["files"]
+    lines = files["steering.service"].splitlines()
+    program = Path(sys.executable).with_name("steering")
+    assert f"ExecStart={program} serve --config {folder}/steering.toml" in lines
+    assert [line for line in lines if "Path" in line or "State" in line] == [
+        f"ReadWritePaths={folder}/var",
+        f"ReadWritePaths={folder}/logs",
+    ]
+    assert [line for line in files["steering.socket"].splitlines() if line.startswith("Listen")] == [
+        "ListenStream=192.0.2.5:80",
+        "ListenStream=192.0.2.5:3128",
+        "ListenStream=127.0.0.1:8443",
+        "ListenStream=127.0.0.1:8081",
+        "ListenDatagram=192.0.2.5:53",
+        "ListenStream=192.0.2.5:53",
+    ]
+    elsewhere = run("deploy", "systemd", "--program", "/opt/steering/bin/steering").stdout
+    assert "ExecStart=/opt/steering/bin/steering serve" in elsewhere
 
 
 def test_all_of_them() -> None:

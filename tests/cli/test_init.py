@@ -30,6 +30,26 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
     assert modes == {"b": 0o700, "ca": 0o700, "ca.key": 0o600, "ca.pem": 0o600}
 
 
+def test_configuration_and_state_apart(tmp_path: Path) -> None:
+    """As a system has them: the one to be read, the other private."""
+    folder, state = tmp_path / "etc", tmp_path / 'a "state"'
+    result = run("init", folder, "--state", state)
+    assert result.exit_code == 0
+    assert f"made {state}/ca/ca.pem" in result.output.splitlines()
+    loaded = load_config(folder / "steering.toml", {})
+    assert (loaded.state, loaded.rules) == (state, folder / "rules.json")
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (folder, *folder.iterdir(), state, state / "ca" / "ca.key")}
+    assert modes == {
+        "etc": 0o755,
+        "steering.toml": 0o644,
+        "rules.json": 0o644,
+        "rules.schema.json": 0o644,
+        'a "state"': 0o700,
+        "ca.key": 0o600,
+    }
+    assert "kept" in run("init", folder, "--state", state).output
+
+
 def test_what_is_there_stays(tmp_path: Path) -> None:
     run("init", tmp_path)
     (tmp_path / "rules.json").write_text('{"rules": []}')

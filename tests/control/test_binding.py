@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from steering.control.binding import Only, bind, reachable, resolving_at, wanted
+from steering.control.binding import Only, bind, fixed, reachable, resolving_at, wanted
 from steering.control.config import load_config
 from steering.control.errors import ListenError
 from steering.control.listening import Role
@@ -38,6 +38,12 @@ def test_what_is_empty_is_not_served_and_a_free_dns_port_is_one_for_both() -> No
     found = wanted(load_config(None, environment).config, Only.ALL)
     assert Role.TLS not in found
     assert found[Role.DNS_UDP] == found[Role.DNS_TCP] and found[Role.DNS_UDP][1] > 0
+
+
+def test_what_is_known_beforehand() -> None:
+    assert fixed(load_config(None, {}).config) == ALL
+    environment = {"STEERING_INSPECTOR_TLS_LISTEN": "", "STEERING_DNS_LISTEN": "127.0.0.1:0"}
+    assert fixed(load_config(None, environment).config).keys() == {Role.CONTROL, Role.EXPLICIT, Role.HTTP}
 
 
 def test_listeners_for_helpers_belong_to_both_parts() -> None:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from steering.deploy.facts import Ca, Facts, Given, facts_of
+from steering.deploy.facts import Ca, Facts, Given, Installed, Listen, facts_of
 from steering.deploy.render import files_of
 from steering.deploy.targets import TARGETS
 from steering_inspector.authority import new_authority
@@ -53,6 +53,17 @@ GIVEN = Given(
     addresses=("192.0.2.5", "2001:db8::5"),
     resolvers=("192.0.2.6", "192.0.2.7", "2001:db8::6"),
     organisation="Example & Sons",
+    installed=Installed(
+        program="/opt/steering/bin/steering",
+        config="/etc/steering/steering.toml",
+        state="/var/lib/steering",
+        listens=(
+            Listen(host=ip_address("192.0.2.5"), port=80),
+            Listen(host=ip_address("2001:db8::5"), port=443),
+            Listen(host=ip_address("192.0.2.6"), port=53, datagram=True),
+            Listen(host=ip_address("192.0.2.6"), port=53),
+        ),
+    ),
 )
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from steering.deploy.quoting import environment_d, gvariant
 from steering.deploy.render import files_of
 from steering.deploy.targets import TARGETS
+from steering.formats.quoting import environment_d, gvariant
 from tests.deploy.ground import GIVEN, HOSTILE, ca, facts, made
 
 # Tokens that a URL carries percent-encoded: the files must be taken with each.
@@ -44,6 +44,69 @@ def write(folder: Path, name: str, **change: str) -> dict[str, Path]:
     for file, text in content.items():
         (folder / file).write_text(text)
     return {file: folder / file for file in content}
+
+
+# systemd
+
+
+def units(folder: Path, **change: object) -> dict[str, Path]:
+    """Of a service whose program is there."""
+    assert GIVEN.installed is not None
+    installed = replace(GIVEN.installed, program="/bin/true", **change)  # type: ignore[arg-type]
+    content = files_of(TARGETS["systemd"], facts(replace(GIVEN, installed=installed)))
+    for file, text in content.items():
+        (folder / file).write_text(text)
+    return {file: folder / file for file in content}
+
+
+UNITS: dict[str, dict[str, object]] = {
+    "as packages do": {},
+    "state elsewhere, and a log": {"state": "/srv/a b/$state", "writes": ("/var/log/50%",)},
+    "a name like that": {"config": '/etc/it\'s "a" $HOME %h \\n {{ x }}.toml'},
+}
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("case", UNITS)
+def test_systemd_takes_the_units(case: str, tmp_path: Path) -> None:
+    files = units(tmp_path, **UNITS[case])
+    said = run("systemd-analyze", "verify", files["steering.service"], files["steering.socket"])
+    assert [line for line in said.splitlines() if "steering" in line] == []
+    files["steering.service"].write_text(files["steering.service"].read_text() + "[Service]\nUser=\nUmask=9\n")
+    assert "steering.service" in run("systemd-analyze", "verify", files["steering.service"])
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_systemd_finds_a_hostile_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks whether the program is there: under the name that was meant."""
+    monkeypatch.setattr("steering.deploy.facts.HIDDEN", ())
+    program = tmp_path / "it is 50% $HOME"  # quotes and backslashes are refused there
+    assert GIVEN.installed is not None
+    installed = replace(GIVEN.installed, program=str(program), listens=())
+    unit = tmp_path / "steering.service"
+    unit.write_text(files_of(TARGETS["systemd"], facts(replace(GIVEN, installed=installed)))["steering.service"])
+    assert "is not executable" in run("systemd-analyze", "verify", unit, ok=False)
+    shutil.copy("/bin/true", program)
+    run("systemd-analyze", "verify", unit)
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_service_is_closed_in(tmp_path: Path) -> None:
+    path = units(tmp_path)["steering.service"]
+    judged = json.loads(run("systemd-analyze", "security", "--offline=true", "--json=short", path))
+    wide = [row["name"] for row in judged if not row["set"] and float(row["exposure"] or 0) >= 0.2]
+    assert sorted(wide) == ["IPAddressDeny=", "PrivateNetwork=", "RestrictAddressFamilies=~AF_(INET|INET6)"]
+    run("systemd-analyze", "security", "--offline=true", "--threshold=15", path)  # tenths: 1.5
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_services_user(tmp_path: Path) -> None:
+    file = units(tmp_path)["steering.sysusers"]
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    run("systemd-sysusers", f"--root={root}", file)
+    name, _, _, _, words, home, shell = (root / "etc" / "passwd").read_text().strip().split(":")
+    assert (name, words, home, shell) == ("steering", "Steering", "/var/lib/steering", "/usr/sbin/nologin")
 
 
 # DHCP

@@ -150,3 +150,27 @@ def test_identifiers_are_those_of_the_service() -> None:
 def test_the_ca_as_windows_names_it() -> None:
     assert len(ca().thumbprint) == 40
     assert ca().oma_uri == f"./Vendor/MSFT/RootCATrustedCertificates/Root/{ca().thumbprint}/EncodedCertificate"
+
+
+# Change of an installation -> what a unit does not see, the folder below /var/lib, what it may write besides.
+PLACES = {
+    "as packages do": ({}, (), "steering", ()),
+    "with a log": ({"writes": ("/var/log/steering",)}, (), "steering", ("/var/log/steering",)),
+    "state elsewhere": ({"state": "/srv/steering"}, (), "", ("/srv/steering",)),
+    "a folder below": ({"state": "/var/lib/a/b"}, (), "a/b", ()),
+    "a program at home": ({"program": "/root/x/steering"}, ("/root/x/steering",), "steering", ()),
+    "much at home": (
+        {"config": "/home/a/x.toml", "state": "/tmp/var"},
+        ("/home/a/x.toml", "/tmp/var"),
+        "",
+        ("/tmp/var",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_what_a_unit_sees(case: str) -> None:
+    change, hidden, directory, writable = PLACES[case]
+    assert GIVEN.installed is not None
+    got = replace(GIVEN.installed, **change)  # type: ignore[arg-type]  # a table of changes
+    assert (got.hidden, got.state_directory, got.writable) == (hidden, directory, writable)

@@ -18,6 +18,11 @@ from tests.deploy.ground import GIVEN, HOSTILE, ca, facts, made
 PAC = "http://steering.corp.example/proxy.pac"
 
 SHORT = {
+    (
+        "systemd",
+        "steering.sysusers",
+    ): "# The user that the service runs as; it owns the state folder and nothing else.\n"
+    'u steering - "Steering" /var/lib/steering -\n',
     ("dhcp-isc", "dhcpd-wpad.conf"): f'option wpad code 252 = text;\noption wpad "{PAC}";\n',
     ("dhcp-dnsmasq", "dnsmasq-wpad-dhcp.conf"): f'dhcp-option=252,"{PAC}"\n',
     ("wpad-bind", "db.wpad"): "$TTL 300\n@ IN SOA localhost. hostmaster.localhost. 1 3600 600 86400 300\n"
@@ -190,7 +195,7 @@ def test_nothing_is_left_of_the_template(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.needs])
 def test_what_lacks_is_said(name: str) -> None:
-    bare = replace(facts(), ca=None, addresses=(), resolvers=(), proxy="")
+    bare = replace(facts(), ca=None, addresses=(), resolvers=(), proxy="", installed=None)
     with pytest.raises(DeployError, match=f"^{name}: "):
         files_of(TARGETS[name], bare)
 

@@ -11,6 +11,7 @@ from tests.deploy.ground import GIVEN, facts
 
 def test_every_target_of_the_product_is_there() -> None:
     assert list(TARGETS) == [
+        "systemd",
         *(f"dhcp-{server}" for server in ("isc", "kea", "dnsmasq", "windows", "mikrotik")),
         *(f"wpad-{server}" for server in ("bind", "dnsmasq", "unbound", "windows")),
         *(f"resolver-{server}" for server in ("isc", "kea", "dnsmasq", "windows", "mikrotik", "systemd")),
@@ -43,12 +44,17 @@ def test_no_template_is_left_over() -> None:
     assert {name for name in there - used if ".part." not in name} == set()
 
 
+assert GIVEN.installed is not None
+INSTALLED = GIVEN.installed
 LACKING = {
     "nothing": ({}, set()),
     "an address": ({"addresses": (), "control": None}, {Need.ADDRESSES}),
     "a resolver": ({"resolvers": (), "dns_port": 8053}, {Need.RESOLVERS, Need.RESOLVERS4}),
     "a resolver with IPv4": ({"resolvers": ("2001:db8::6",)}, {Need.RESOLVERS4}),
     "a proxy": ({"proxies": ()}, {Need.PROXY}),
+    "anything installed": ({"installed": None}, {Need.CONFIG}),
+    "a configuration": ({"installed": replace(INSTALLED, config="")}, {Need.CONFIG}),
+    "a place that a unit sees": ({"installed": replace(INSTALLED, state="/home/a/var")}, {Need.SEEN}),
 }
 
 

@@ -3,6 +3,7 @@
 from steering.endpoint.install.actions import Command, Edit, GSetting, Step
 from steering.endpoint.install.edits import Block, IniValues, Whole
 from steering.endpoint.install.machine import Machine
+from steering.formats.quoting import gvariant
 
 SCHEMA = "org.gnome.system.proxy"
 DCONF_DATABASE, DCONF_PROFILE = "/etc/dconf/db/steering.d/60-proxy", "/etc/dconf/profile/user"
@@ -19,7 +20,7 @@ def _gnome_for_one(machine: Machine, pac_url: str) -> tuple[Step, ...]:
     if not machine.has("gsettings"):
         return ()
     actions = (
-        GSetting(schema=SCHEMA, key="autoconfig-url", value=f"'{pac_url}'"),
+        GSetting(schema=SCHEMA, key="autoconfig-url", value=gvariant(pac_url)),
         GSetting(schema=SCHEMA, key="mode", value="'auto'"),
     )
     return (Step(name="GNOME proxy", why="GNOME's programs, Chrome and Firefox use the PAC", actions=actions),)
@@ -29,7 +30,7 @@ def _gnome_for_all(machine: Machine, pac_url: str) -> tuple[Step, ...]:
     """A system database below each user's own (dconf(7)): who has chosen otherwise keeps it."""
     if not machine.has("dconf"):
         return ()
-    profile, content = machine.at(DCONF_PROFILE), f"[system/proxy]\nmode='auto'\nautoconfig-url='{pac_url}'\n"
+    profile, content = machine.at(DCONF_PROFILE), f"[system/proxy]\nmode='auto'\nautoconfig-url={gvariant(pac_url)}\n"
     # Without a profile a user's own database is the only one, and has to be named with ours.
     change = Block(lines=("system-db:steering",), opening="user-db:user\n")
     update = ("dconf", "update") if str(machine.root) == "/" else ("dconf", "update", str(machine.at("/etc/dconf/db")))

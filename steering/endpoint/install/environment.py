@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from steering.endpoint.install.actions import Action, Edit, RegistryValue, Step
 from steering.endpoint.install.edits import Block, Whole
 from steering.endpoint.install.machine import Machine
+from steering.formats.quoting import environment_d, export
 
 NEVER_PROXIED = ("localhost", "127.0.0.1", "::1")
 NAME = "60-steering-endpoint"
@@ -54,14 +55,8 @@ def steps(machine: Machine, variables: Mapping[str, str]) -> tuple[Step, ...]:
 
 
 def session(variables: Mapping[str, str]) -> str:
-    """environment.d(5): variables are put in after the quotes are taken away, so a backslash saves no dollar."""
-    return "".join(f'{name}="{_escaped(value, "")}"\n'.replace("$", "$$") for name, value in variables.items())
+    return "".join(f"{name}={environment_d(value)}\n" for name, value in variables.items())
 
 
 def shell(variables: Mapping[str, str]) -> str:
-    return "".join(f'export {name}="{_escaped(value)}"\n' for name, value in variables.items())
-
-
-def _escaped(value: str, expanding: str = "$") -> str:
-    """Within double quotes."""
-    return "".join("\\" + c if c in f'\\"`{expanding}' else c for c in value)
+    return "".join(f"export {name}={export(value)}\n" for name, value in variables.items())

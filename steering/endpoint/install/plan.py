@@ -25,9 +25,10 @@ from steering.endpoint.install import (
 )
 from steering.endpoint.install.actions import Edit, Step
 from steering.endpoint.install.carry import Run, run_program
-from steering.endpoint.install.edits import Whole
+from steering.endpoint.install.edits import EditError, Whole
 from steering.endpoint.install.machine import Machine
 from steering.endpoint.install.trust import anchors, bundle, java, macos, nss, windows
+from steering.formats.quoting import Unquotable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +51,15 @@ class Wanted:
 
 def plan(machine: Machine, wanted: Wanted, run: Run = run_program) -> tuple[Step, ...]:
     """run: asks macOS for its network services.  Raises EditError where nothing sound can be planned."""
-    return (
-        *trust_steps(machine, wanted),
-        *(_service(machine) if wanted.service else ()),
-        *(proxy_steps(machine, wanted, run) if wanted.proxies else ()),
-        *environment.steps(machine, _variables(machine, wanted)),
-    )
+    try:
+        return (
+            *trust_steps(machine, wanted),
+            *(_service(machine) if wanted.service else ()),
+            *(proxy_steps(machine, wanted, run) if wanted.proxies else ()),
+            *environment.steps(machine, _variables(machine, wanted)),
+        )
+    except Unquotable as exc:
+        raise EditError(str(exc)) from exc
 
 
 def installed(machine: Machine, wanted: Wanted) -> Wanted | None:

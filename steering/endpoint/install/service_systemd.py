@@ -5,11 +5,11 @@ programs' files (read only), and speaks to the kernel's packet filter.  Before t
 that with capture nothing gets out before the rules are in force.
 """
 
-import shlex
-
 from steering.endpoint.install.actions import Command, Edit, Step
 from steering.endpoint.install.edits import Whole
 from steering.endpoint.install.machine import SERVICE_USER, Machine
+from steering.formats.quoting import unit as unit_word
+from steering.formats.quoting import unit_argument
 
 UNIT = "steering-endpoint.service"
 SYSTEM_FOLDER, USER_FOLDER = "/etc/systemd/system", ".config/systemd/user"
@@ -24,6 +24,7 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1
+RestartPreventExitStatus=2
 WatchdogSec=30
 TimeoutStopSec=15
 LimitNOFILE=65536
@@ -65,7 +66,7 @@ LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service bpf pidfd_open
-SystemCallFilter=~@mount @swap @reboot @module @raw-io @obsolete @cpu-emulation
+SystemCallFilter=~@mount @swap @reboot @module @raw-io @obsolete @cpu-emulation @resources
 SystemCallErrorNumber=EPERM
 RemoveIPC=yes
 KeyringMode=private
@@ -87,7 +88,7 @@ WantedBy=default.target
 
 
 def unit(command: tuple[str, ...], *, everybody: bool) -> str:
-    service = _SERVICE.format(command=_escaped(command))
+    service = _SERVICE.format(command=" ".join((unit_word(command[0]), *map(unit_argument, command[1:]))))
     if everybody:
         return _SYSTEM.format(service=service, user=SERVICE_USER, capabilities=CAPABILITIES)
     return _USER.format(service=service)
@@ -154,8 +155,3 @@ def _service(path: str, content: str, systemctl: tuple[str, ...]) -> Step:
         ),
         required=True,
     )
-
-
-def _escaped(command: tuple[str, ...]) -> str:
-    """As systemd.service(5) reads a command line: % and $ stand for themselves when doubled."""
-    return shlex.join(command).replace("%", "%%").replace("$", "$$")

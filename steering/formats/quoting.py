@@ -1,7 +1,7 @@
 """How each format writes a value, so that no value can end its place and become syntax.
 
 Every function returns ``Quoted``, the only thing that a template may print.  What a format cannot hold at all raises
-DeployError: nothing is dropped or changed in silence.
+Unquotable: nothing is dropped or changed in silence.
 """
 
 import json as json_text
@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NoReturn
 
-from steering.deploy.errors import DeployError
-
 Address = IPv4Address | IPv6Address
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
@@ -21,11 +19,16 @@ _PEM = re.compile(
     r"(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/]{1,64}\n)*[A-Za-z0-9+/]{0,62}={0,2}\n-----END CERTIFICATE-----\n)+",
     re.ASCII,
 )
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9/._%:,@+=-]+", re.ASCII)
 # PowerShell takes the typographic quotes for the plain one.
 _POWERSHELL_QUOTES = "'\u2018\u2019\u201a\u201b"
 # XML 1.0, 2.2: what no document may hold, not even as a reference.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DNSMASQ_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\x1b": "\\e"}
+
+
+class Unquotable(ValueError):
+    """A value that a format cannot hold.  The text says which."""
 
 
 class Quoted(str):
@@ -114,6 +117,21 @@ def environment_d(text: str) -> Quoted:
     return Quoted(export(text).replace("\\$", "$$"))
 
 
+def unit(text: str) -> Quoted:
+    """A word of a systemd unit (systemd.syntax(7), systemd.unit(5)): % begins a specifier, a backslash an escape."""
+    if any(map(_is_control, text)) or not text:
+        _cannot("a systemd unit", text)
+    doubled = text.replace("%", "%%")
+    if _PLAIN_WORD.fullmatch(text):
+        return Quoted(doubled)
+    return Quoted('"' + "".join("\\" + c if c in '\\"' else c for c in doubled) + '"')
+
+
+def unit_argument(text: str) -> Quoted:
+    """The same behind the program of an ExecStart=, where $ begins a variable."""
+    return Quoted(unit(text).replace("$", "$$"))
+
+
 def gvariant(text: str) -> Quoted:
     """A string of GVariant's text form, as dconf and gsettings read it."""
     _refuse_nul(text, "GVariant")
@@ -173,6 +191,8 @@ FILTERS: Mapping[str, Callable[..., Quoted]] = {
         sh,
         export,
         environment_d,
+        unit,
+        unit_argument,
         gvariant,
         kconfig,
         reg,
@@ -204,4 +224,4 @@ def _refuse_nul(text: str, where: str) -> None:
 
 def _cannot(where: str, text: str) -> NoReturn:
     shown = text if len(text) <= 80 else text[:77] + "..."
-    raise DeployError(f"{where} cannot hold {shown!a}")
+    raise Unquotable(f"{where} cannot hold {shown!a}")

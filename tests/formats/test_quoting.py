@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.deploy import quoting
-from steering.deploy.errors import DeployError
+from steering.formats import quoting
+from steering.formats.quoting import Unquotable
 from tests.deploy.ground import CONTROLS, HOSTILE, ca
 
 
@@ -55,6 +55,18 @@ def registry(quoted: str) -> str:
     return re.sub(r'\\(["\\])', r"\1", quoted[1:-1])
 
 
+def word(quoted: str) -> str:
+    """systemd's: quotes anywhere, backslashes also within them, specifiers."""
+    inner = quoted[1:-1] if quoted.startswith('"') else quoted
+    assert re.fullmatch(r'([^"\\ %]|%%)+' if inner is quoted else r'([^"\\%]|%%|\\["\\])*', inner)
+    return re.sub(r'\\(["\\])', r"\1", inner).replace("%%", "%")
+
+
+def argument(quoted: str) -> str:
+    assert re.fullmatch(r"([^$]|\$\$)*", quoted)
+    return word(quoted.replace("$$", "$"))
+
+
 def by_shell(quoted: str) -> str:
     code = f"printf %s {quoted}"
     return subprocess.run(["/bin/sh", "-c", code], capture_output=True, check=True).stdout.decode("utf-8")
@@ -79,6 +91,8 @@ READ: dict[str, Callable[[str], object]] = {
     "gvariant": ast.literal_eval,  # the same escapes
     "kconfig": backslashed,
     "reg": registry,
+    "unit": word,
+    "unit_argument": argument,
 }
 BY_PROGRAM: dict[str, Callable[[str], object]] = {"sh": by_shell, "export": by_shell, "xml": plist}
 
@@ -100,7 +114,7 @@ def test_a_hostile_value_comes_back_whole_from_what_reads_it(filter_name: str, t
 def test_any_value_comes_back_whole_or_is_refused(filter_name: str, text: str) -> None:
     try:
         quoted = quoting.FILTERS[filter_name](text)
-    except DeployError:
+    except Unquotable:
         return
     assert READ[filter_name](quoted) == text
 
@@ -119,6 +133,8 @@ REFUSES = {
     "gvariant": ("a\0b",),
     "kconfig": ("a\0b", "\x1b[2J", "a\u2028b", "a\x7fb", "a\x85b"),
     "reg": CONTROLS,
+    "unit": CONTROLS,
+    "unit_argument": CONTROLS,
     "words": CONTROLS,
 }
 
@@ -128,7 +144,7 @@ def test_what_a_format_cannot_hold_is_refused(filter_name: str) -> None:
     def refused(text: str) -> bool:
         try:
             quoting.FILTERS[filter_name](text)
-        except DeployError:
+        except Unquotable:
             return True
         return False
 
@@ -139,7 +155,7 @@ def test_what_a_format_cannot_hold_is_refused(filter_name: str) -> None:
 def test_half_a_character_is_refused(filter_name: str) -> None:
     if filter_name == "gvariant":
         return  # refused as NUL is: its test is that of UTF-8
-    with pytest.raises(DeployError):
+    with pytest.raises(Unquotable):
         quoting.FILTERS[filter_name]("\ud800")
 
 
@@ -147,7 +163,7 @@ def test_half_a_character_is_refused(filter_name: str) -> None:
     "text", [*HOSTILE, *CONTROLS, "", ".", "a..b", "-a", "a-", "a" * 64, "A", ".".join(["a"] * 128)]
 )
 def test_a_name_is_a_name(text: str) -> None:
-    with pytest.raises(DeployError):
+    with pytest.raises(Unquotable):
         quoting.name(text)
 
 
@@ -158,7 +174,7 @@ def test_names(text: str) -> None:
 
 @pytest.mark.parametrize("text", [*HOSTILE, "192.0.2.1;", "192.0.2.0/24", "fe80::1%eth0", "fe80::1%;x"])
 def test_an_address_is_an_address(text: str) -> None:
-    with pytest.raises(DeployError):
+    with pytest.raises(Unquotable):
         quoting.address(text)
 
 
@@ -168,7 +184,7 @@ def test_addresses() -> None:
 
 def test_an_option_of_routeros_has_quotes_of_its_own() -> None:
     assert quoting.routeros_option("http://a/x$y") == "\"'http://a/x\\24y'\""
-    with pytest.raises(DeployError):
+    with pytest.raises(Unquotable):
         quoting.routeros_option("it's")
 
 
@@ -182,7 +198,7 @@ def test_a_certificate_and_nothing_else() -> None:
         ca().pem.rstrip("\n"),
         *HOSTILE,
     ):
-        with pytest.raises(DeployError):
+        with pytest.raises(Unquotable):
             quoting.pem(text)
 
 
