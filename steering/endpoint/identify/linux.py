@@ -27,7 +27,7 @@ from steering.endpoint.identify.linux_bpf import Connected, SocketMap, cgroup_ro
 from steering.endpoint.identify.linux_diag import SockDiag, Socket
 from steering.endpoint.identify.linux_events import ProcessEvents, open_events
 from steering.endpoint.identify.linux_procfs import Executable, Held, Process, open_process
-from steering.endpoint.identify.linux_search import Holders, HolderSearch, path_of, relatives_agree
+from steering.endpoint.identify.linux_search import INLINE_DESCRIPTORS, Holders, HolderSearch, path_of, relatives_agree
 from steering.endpoint.identify.linux_users import Users
 from steering.endpoint.identify.recent import Known, RecentProcesses
 from steering.policy.facts import System
@@ -37,7 +37,6 @@ T = TypeVar("T")
 DEADLINE_S = 0.1
 SEARCH_S = 2.0  # a search goes on for so long when nobody waits for it any more: the next connection is known then
 RECENT_TRIED = 4  # 40 us for the right one, some 60 us for each wrong one before it
-INLINE_DESCRIPTORS = 256  # some 3 us each; looking through more of them is for a thread
 LEADS = 1024
 # A connection waits for its accept in the kernel's queue.  Without the socket map nobody says how long; a process
 # that changed within this time before the accept may have connected as another program.
@@ -226,11 +225,7 @@ class LinuxIdentifier:
             found = await self._at_rest(sock, lead.connected)
             if found is not None:
                 return found
-        find = partial(self._holders.find, all_matter=self._may_judge(lead))
-        deadline = time.monotonic() + SEARCH_S
-        searching = asyncio.get_running_loop().run_in_executor(self._searching, find, sock, deadline)
-        searching.add_done_callback(self._saw_holders)
-        holders = await _waited(searching)
+        holders = self._holders.near(sock) or await self._searched(lead, sock)
         if holders is None:
             return _unknown(TOO_LONG)
         if not holders.pids:
@@ -245,6 +240,13 @@ class LinuxIdentifier:
             return self._answer(sock, known.process, executable, holders.method, SHARED)
         held = self._by_descriptor(sock, known, executable, now_ns, holders.method, holders.closing)
         return held or self._answer(sock, known.process, executable, holders.method, MAY_HAVE_CHANGED)
+
+    async def _searched(self, lead: _Lead, sock: Socket) -> Holders | None:
+        find = partial(self._holders.find, all_matter=self._may_judge(lead))
+        deadline = time.monotonic() + SEARCH_S
+        searching = asyncio.get_running_loop().run_in_executor(self._searching, find, sock, deadline)
+        searching.add_done_callback(self._saw_holders)
+        return await _waited(searching)
 
     def _saw_holders(self, searching: asyncio.Future[Holders | None]) -> None:
         if self._is_closed or searching.cancelled() or searching.exception() is not None:

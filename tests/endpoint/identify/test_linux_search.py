@@ -4,6 +4,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from steering.endpoint.identify.identity import Method
 from steering.endpoint.identify.linux_bpf import cgroup_root
 from steering.endpoint.identify.linux_diag import Socket
 from steering.endpoint.identify.linux_procfs import Held
-from steering.endpoint.identify.linux_search import Holders, HolderSearch, path_of, relatives_agree
+from steering.endpoint.identify.linux_search import NEAR, Holders, HolderSearch, path_of, relatives_agree
 from tests.endpoint.identify.programs import Programs, go_on, said
 
 pytestmark = pytest.mark.needs("linux")
@@ -78,6 +79,45 @@ def test_the_control_group_is_searched_first(programs: Programs, group: Path) ->
         (group.parent / "cgroup.procs").write_text(str(process.pid))
         found = search.find(socket_of(inode, group.stat().st_ino), later())
         assert found == Holders(method=Method.SCAN, pids=(process.pid,), closing=Held(number, True))
+
+
+@pytest.mark.needs("socket-map")
+def test_the_newest_few_of_a_known_group_are_looked_through_inline(programs: Programs, group: Path) -> None:
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(programs.running("slack", OPENS.format(False) + "wait()")) for _ in range(NEAR + 1)
+        ]
+        told = [(int(said(process)), said(process)) for process in processes]
+        for process in processes:
+            (group / "cgroup.procs").write_text(str(process.pid))
+        search, number = HolderSearch(str(group.parent)), group.stat().st_ino
+        newest = socket_of(told[-1][0], number)
+        assert search.near(newest) is None  # the group has not been seen before
+        assert search.find(newest, later()) is not None
+        found = [search.near(socket_of(inode, number)) for inode, _ in told]
+        assert (
+            found
+            == [
+                None,  # one too old
+                *(
+                    Holders(method=Method.CGROUP, pids=(process.pid,), closing=Held(descriptor, True))
+                    for process, (_, descriptor) in zip(processes[1:], told[1:], strict=True)
+                ),
+            ]
+        )
+
+
+@pytest.mark.needs("socket-map")
+@pytest.mark.parametrize("code", [OPENS.format(True), "kept = [os.dup(0) for _ in range(256)]\n" + OPENS.format(False)])
+def test_what_proves_nothing_or_takes_long_is_not_for_inline(programs: Programs, group: Path, code: str) -> None:
+    with programs.running("slack", code + "wait()") as process:
+        inode, _ = int(said(process)), said(process)
+        (group / "cgroup.procs").write_text(str(process.pid))
+        search, sock = HolderSearch(str(group.parent)), socket_of(inode, group.stat().st_ino)
+        found = search.find(sock, later())
+        assert found is not None
+        assert found.pids == (process.pid,)
+        assert search.near(sock) is None
 
 
 @pytest.mark.parametrize("number", [0, 12345678901])
