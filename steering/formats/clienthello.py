@@ -3,6 +3,7 @@
 Pure.  HOT PATH, once per connection: about 20 us for a hello of openssl or curl.
 """
 
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -13,6 +14,7 @@ MAX_RECORDS = 64
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS, _ECH = 0, 13, 16, 43, 0xFE0D
+_GREASE = frozenset(high << 8 | high for high in range(0x0A, 0x100, 0x10))  # RFC 8701
 _NAME_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -167,7 +169,7 @@ class _Reader:
             alpn=_protocols(known[_ALPN]) if _ALPN in known else (),
             versions=versions,
             ciphers=ciphers,
-            extensions=tuple(e for e in known if not _is_grease(e)),
+            extensions=tuple(e for e in known if e not in _GREASE),
             signature_algorithms=_ids(algorithms[2:], "signature algorithms") if algorithms else (),
         )
 
@@ -187,14 +189,11 @@ def _collect_extensions(data: bytes, known: dict[int, bytes]) -> None:
         at = stop
 
 
-def _is_grease(number: int) -> bool:
-    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
-
-
 def _ids(data: bytes, what: str) -> tuple[int, ...]:
     if len(data) % 2:
         raise MalformedHello(f"the list of {what} has an odd length")
-    return tuple(number for i in range(0, len(data), 2) if not _is_grease(number := data[i] << 8 | data[i + 1]))
+    numbers = struct.unpack(f">{len(data) // 2}H", data)
+    return numbers if _GREASE.isdisjoint(numbers) else tuple(n for n in numbers if n not in _GREASE)
 
 
 def _server_name(data: bytes) -> str | None:

@@ -11,6 +11,7 @@ from steering.endpoint.proxy.request import Connect, RequestError, end_of_head
 from steering.endpoint.settings import Limits
 from steering.formats.clienthello import MalformedHello, NotTls, parse_client_hello
 from steering.policy import Host, PolicyError, parse_host
+from steering.streams.dialling import readable
 
 # A request that was meant for its origin: what a browser sends by CONNECT for ws://, and SOCKS clients for http://.
 _REQUEST = re.compile(rb"[A-Z]{3,16} /")
@@ -44,7 +45,8 @@ class Client:
     async def receive(self) -> None:
         """Raises ClientGone."""
         try:
-            data = await self._loop.sock_recv(self.sock, self._limits.read_bytes)
+            while (data := self._received()) is None:
+                await readable(self._loop, self.sock)
         except OSError as exc:
             raise ClientGone(str(exc)) from exc
         if not data:
@@ -52,12 +54,27 @@ class Client:
         self.spoke = True
         self.buffer += data
 
+    def _received(self) -> bytes | None:
+        """None where nothing has come yet.  Most often it has, and nobody need wait."""
+        try:
+            return self.sock.recv(self._limits.read_bytes)
+        except (BlockingIOError, InterruptedError):
+            return None
+
     async def send(self, data: bytes) -> None:
         """Raises ClientGone."""
         try:
-            await self._loop.sock_sendall(self.sock, data)
+            sent = self._sent(data)
+            if sent < len(data):
+                await self._loop.sock_sendall(self.sock, data[sent:])
         except OSError as exc:
             raise ClientGone(str(exc)) from exc
+
+    def _sent(self, data: bytes) -> int:
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
 
     def taken(self, size: int = -1) -> bytes:
         size = len(self.buffer) if size < 0 else size

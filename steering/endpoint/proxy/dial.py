@@ -10,6 +10,7 @@ from itertools import zip_longest
 from steering.endpoint.settings import Limits
 from steering.policy import Host
 from steering.policy.hosts import Address
+from steering.streams.dialling import dialled
 
 Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 LOOKUPS = 32
@@ -124,7 +125,7 @@ async def _attempt(address: Address, port: int) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+        await dialled(asyncio.get_running_loop(), sock, (str(address), port))
     except BaseException:
         sock.close()
         raise
