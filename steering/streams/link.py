@@ -241,9 +241,8 @@ class Link:
             self._fail(exc)
             return False
         self.secured = True
-        self.flush()
-        if not self.closed:
-            self.owner.on_secured()
+        self.owner.on_secured()
+        self.flush()  # the end of the handshake, unless it has gone with what the owner wrote
         return not self.closed
 
     # Writing
