@@ -102,6 +102,29 @@ def load(state: Path, now: float, *, passphrase: bytes | None = None, expired_to
     return Keystore(authority=Authority(certificate, key), folder=folder, previous=previous)
 
 
+def load_mounted(folder: Path, now: float, *, passphrase: bytes | None = None) -> Keystore:
+    """The CA of another service in ``folder``, which somebody mounted here: read, never written.  Raises KeystoreError.
+
+    Orchestrators mount secrets as symbolic links to files of root's that a group may read; PostgreSQL takes such keys
+    too (libpq, sslkey).
+    """
+    try:
+        key_file = (folder / "ca.key").resolve(strict=True)
+        _check_mounted(key_file)
+        key = serialization.load_pem_private_key(key_file.read_bytes(), passphrase)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
+            raise KeystoreError(f"{key_file} is no EC key of {' or '.join(CURVES)}: Steering signs with ECDSA")
+        certificate = _certificate(folder / "ca.pem")
+        previous = _certificate(folder / "previous.pem") if (folder / "previous.pem").exists() else None
+    except FileNotFoundError as exc:
+        raise KeystoreError(f"{exc.filename} is missing: mount the control service's CA there") from exc
+    except (OSError, ValueError, TypeError) as exc:
+        raise KeystoreError(f"{folder}: the CA cannot be read: {exc}") from exc
+    _check_pair(folder, key, certificate)
+    _check_time(folder, certificate, now)
+    return Keystore(authority=Authority(certificate, key), folder=folder, previous=previous)
+
+
 def rotate(state: Path, now: float, *, name: str, passphrase: bytes | None = None) -> Keystore:
     """Make a new CA; the certificate before stays in ``previous.pem`` for the overlap.  Raises KeystoreError."""
     folder = state / "ca"
@@ -169,6 +192,15 @@ def _check_private(path: Path, *, directory: bool) -> None:
         raise KeystoreError(f"{path} can be read by others ({stat.filemode(state.st_mode)}): run 'chmod {mode} {path}'")
     if state.st_uid not in (os.geteuid(), 0):
         raise KeystoreError(f"{path} belongs to user {state.st_uid}: run 'chown' so that this service's user owns it")
+
+
+def _check_mounted(key_file: Path) -> None:
+    state = key_file.stat()
+    if state.st_uid not in (os.geteuid(), 0):
+        raise KeystoreError(f"{key_file} belongs to user {state.st_uid}: it is to be root's, or this service's user's")
+    if state.st_mode & (0o037 if state.st_uid == 0 else 0o077):
+        shown = stat.filemode(state.st_mode)
+        raise KeystoreError(f"{key_file} can be read by others ({shown}): mount it with mode 0400, or 0440 of root's")
 
 
 def _check_pair(folder: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:

@@ -30,6 +30,8 @@ def token(
     typer.echo(answer["token"])
     devices = "one device" if uses == 1 else f"{uses} devices"
     complain(f"good for {devices} until {_moment(answer['expires_at'])}; on each: steering endpoint enrol TOKEN")
+    if answer["note"]:
+        complain(answer["note"])
 
 
 @app.command("list")

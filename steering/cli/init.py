@@ -38,13 +38,26 @@ def create(folder: Path, state: Path | None = None) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         open_state(kept)
         _make(folder / "steering.toml", _configuration("." if state is None else str(state.absolute())))
-        _make(folder / "rules.json", resources.starter_rules().read_text("utf-8"))
+        _make(folder / "rules.json", _starter())
         _keep(folder / SCHEMA, schema_text())
         before = (kept / "ca" / "ca.pem").exists()
         store = load_or_create(kept, time.time(), name=NAME, passphrase=passphrase())
         typer.echo(f"{'kept' if before else 'made'} {store.folder / 'ca.pem'}")
     except (OSError, ControlError, KeystoreError) as exc:
         wrong_use(str(exc))
+
+
+def write_starter(rules: Path) -> None:
+    """The starter policy as ``rules``, where a configuration names a file that is not there yet."""
+    try:
+        _make(rules, _starter())
+        _keep(rules.parent / SCHEMA, schema_text())
+    except OSError as exc:
+        wrong_use(f"the starter policy cannot be written: {exc}")
+
+
+def _starter() -> str:
+    return resources.starter_rules().read_text("utf-8")
 
 
 def _configuration(state: str) -> str:

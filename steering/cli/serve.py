@@ -5,11 +5,12 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 
-from steering.cli.init import create
+from steering.cli.init import create, write_starter
 from steering.cli.running import CONFIGS, ConfigOption, StateOption, configuration
 from steering.cli.terminal import failed, wrong_use
 from steering.control.config import Loaded
@@ -27,7 +28,8 @@ def serve(
     ] = None,
     log_format: Annotated[str | None, typer.Option("--log-format", help="json or console.")] = None,
     init: Annotated[
-        bool, typer.Option("--init", help="Make var/ with a starter policy first, if there is none.")
+        bool,
+        typer.Option("--init", help="Make var/ first, or where there is a configuration its rules file, if missing."),
     ] = False,
 ) -> None:
     """Run control service, resolver and inspector until SIGTERM or Ctrl-C; SIGHUP reads the rules again."""
@@ -48,11 +50,13 @@ def serve(
         if part not in Only.ALL:
             wrong_use(f"--only {part}: there are {', '.join(Only.ALL)}")
     loaded = configuration(config, state, overrides)
-    if not loaded.rules.is_file() and not (loaded.state / "last-good-rules.json").is_file():
-        wrong_use(
-            f"there is no rules file at {loaded.rules}: name one with --rules, "
-            "or make a folder with 'steering init DIR'"
-        )
+    if loaded.config.follow.url:
+        if rules is not None:
+            wrong_use(f"--rules: this service follows {loaded.config.follow.url} and reads no rules file")
+    elif not loaded.rules.is_file() and not (loaded.state / "last-good-rules.json").is_file():
+        if not init:
+            _refuse_without_rules(loaded)
+        write_starter(loaded.rules)
     os.umask(0o077)
     configure_logs(loaded.config.log.format)
     try:
@@ -63,6 +67,12 @@ def serve(
         failed(str(exc))
 
 
+def _refuse_without_rules(loaded: Loaded) -> NoReturn:
+    wrong_use(
+        f"there is no rules file at {loaded.rules}: name one with --rules, or make a folder with 'steering init DIR'"
+    )
+
+
 def _command() -> str:
     """How this very program is called: ``make run`` starts it out of a folder that is in nobody's PATH."""
     return "steering" if shutil.which("steering") else sys.argv[0]
@@ -71,15 +81,19 @@ def _command() -> str:
 def _banner(loaded: Loaded, status: Status) -> None:
     if loaded.config.log.format == "json":
         return  # standard output is for machines now; the log says the same
-    at = status.addresses
+    at, config = status.addresses, loaded.config
     control, proxy = at.get(Role.CONTROL.value, ""), at.get(Role.EXPLICIT.value, "")
+    if control and config.control.public_url:  # in a container, or on every address, what listens is no place to go to
+        control = urlsplit(config.control.public_url).netloc
+    if proxy and config.inspector.advertise:
+        proxy = config.inspector.advertise[0]
     lines = [
         f"Steering serves policy {status.revision}: {status.rules_in_words} from {status.rules_file}",
         "",
         *(f"  {role:32} {address}" for role, address in at.items()),
         "",
     ]
-    ca = loaded.state / "ca" / "ca.pem"
+    ca = (loaded.path(config.follow.ca) if config.follow.ca else loaded.state / "ca") / "ca.pem"
     if proxy:
         lines += [
             "Next: see a site inspected, and why",

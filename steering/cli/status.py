@@ -1,21 +1,43 @@
 """``steering status`` and ``steering reload``: how the running service is, and reading the rules again."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 
 from steering.cli.running import ConfigOption, JsonOption, StateOption, ask_service, configuration
-from steering.cli.terminal import complain, print_json
+from steering.cli.terminal import complain, failed, print_json
+from steering.control.listening import OF_PARENT
 
 
-def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+def status(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Exit with 0 as long as some policy is enforced: for health checks.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Say what the running service enforces, and what is wrong; exits with 1 where it is degraded."""
-    _print(ask_service(configuration(config, state), "GET", "/status"), as_json)
+    answer = ask_service(configuration(config, state), "GET", "/status")
+    if ready:
+        _tell_readiness(answer)
+    else:
+        _print(answer, as_json)
 
 
 def reload(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """Read the rules file again now; exits with 1 where the old rules had to stay."""
     _print(ask_service(configuration(config, state), "POST", "/reload"), as_json)
+
+
+def _tell_readiness(answer: dict[str, object]) -> None:
+    """As /readyz, for whichever parts are run: degraded is ready, or a bad file would end every replica."""
+    addresses = answer["addresses"]
+    has_points = isinstance(addresses, dict) and not addresses.keys() <= {role.value for role in OF_PARENT}
+    if answer["state"] == "starting" or (has_points and not answer["workers"]):
+        failed("not ready: no policy is enforced")
+    typer.echo(f"ready: policy {answer['revision']}")
 
 
 def _print(answer: dict[str, object], as_json: bool) -> None:
@@ -34,6 +56,6 @@ def _print(answer: dict[str, object], as_json: bool) -> None:
         for warning in warnings if isinstance(warnings, list) else ():
             complain(f"warning: {warning}")
         if answer["error"]:
-            complain(f"the rules file is not in force:\n{answer['error']}")
+            complain(f"the newest rules are not in force:\n{answer['error']}")
     if answer["state"] != "ok":
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from steering.control.mobileconfig import ca_profile
 from steering.process.logs import logger
 from steering_inspector.crl import empty_crl
-from steering_inspector.keystore import Keystore, KeystoreError, load_or_create
+from steering_inspector.keystore import Keystore, KeystoreError, load_mounted, load_or_create
 
 NAME = "Steering inspection CA"
 
@@ -28,6 +28,14 @@ def load_ca(state: Path) -> tuple[Keystore | None, str]:
         return load_or_create(state, time.time(), name=NAME, passphrase=passphrase()), ""
     except (KeystoreError, OSError) as exc:
         logger("ca").error("the certificate authority cannot be used: only bypasses are passed", error=str(exc))
+        return None, str(exc)
+
+
+def load_shared_ca(folder: Path) -> tuple[Keystore | None, str]:
+    """The CA of the service that is followed, if it is mounted here; never one of our own, which nobody would trust."""
+    try:
+        return load_mounted(folder, time.time(), passphrase=passphrase()), ""
+    except KeystoreError as exc:
         return None, str(exc)
 
 

@@ -113,6 +113,14 @@ class ControlSection(_Section):
     endpoint_url: HelpersUrlText = Field(
         "", description="what helpers call it; default from public_url and endpoint_listen"
     )
+    token_file: str = Field("", description="where an enrolment token is kept fresh, for split services beside it")
+
+
+class FollowSection(_Section):
+    url: HelpersUrlText = Field("", description="take rules from this control service, not from a file")
+    token: str = Field("", description="an enrolment token of it, needed once")
+    token_file: str = Field("", description="a file with such a token")
+    ca: str = Field("", description="a folder with ca.pem and ca.key of its CA; default: ca in the state folder")
 
 
 class InspectorSection(_Section):
@@ -176,6 +184,7 @@ class Config(_Section):
     policy: PolicySection = PolicySection()
     state: StateSection = StateSection()
     control: ControlSection = ControlSection()
+    follow: FollowSection = FollowSection()
     inspector: InspectorSection = InspectorSection()
     dns: DnsSection = DnsSection()
     pac: PacSection = PacSection()
@@ -364,6 +373,7 @@ def _check_together(config: Config) -> None:
             'as "http://steering.example:8080"'
         )
     problems += _for_helpers(config)
+    problems += _for_following(config)
     if problems:
         raise ConfigError("\n".join(problems))
 
@@ -382,6 +392,24 @@ def _for_helpers(config: Config) -> list[str]:
             'helpers are to call it, as ["proxy.example:3130"]'
         )
     return problems
+
+
+def _for_following(config: Config) -> list[str]:
+    follow = config.follow
+    if config.control.token_file and not config.control.endpoint_listen:
+        return ["control.token_file is set, and control.endpoint_listen, where such a token is taken, is not"]
+    if not follow.url:
+        given = [key for key in ("token", "token_file", "ca") if getattr(follow, key)]
+        return [f"follow.{key} is set, and follow.url, which says whom to follow, is not" for key in given]
+    listening = {
+        "control.endpoint_listen": config.control.endpoint_listen,
+        "inspector.endpoint_listen": config.inspector.endpoint_listen,
+    }
+    return [
+        f"{key} is set together with follow.url: helpers are served where the rules are, not by a service that follows"
+        for key, value in listening.items()
+        if value
+    ]
 
 
 def _is_wildcard(listen: str) -> bool:

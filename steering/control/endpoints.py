@@ -22,7 +22,7 @@ from steering.control.devices import Devices
 from steering.control.endpoint_tls import EndpointTls, context_of, show
 from steering.control.endpoint_web import ForHelpers, make_endpoint_app, serving_helpers
 from steering.control.enrolment import Attempts, Invitations
-from steering.control.errors import ConfigError, StateError
+from steering.control.errors import StateError
 from steering.control.hints import Hints
 from steering.control.listening import authority
 from steering.control.state import State
@@ -37,6 +37,12 @@ KEEP_SEEN_EVERY = 10  # looks: when devices were last heard goes to disk so ofte
 HEARD_S = 300.0  # a helper that was heard within is there
 
 ENDPOINT_GAUGES = frozenset(("devices", "helpers", "listening"))  # of what is counted: what there is now
+
+# What a laptop would miss; split services need no such listener.
+NO_INSPECTOR = (
+    "it is good for split services alone: laptops need an inspector that listens for helpers, so set "
+    'inspector.endpoint_listen, as "0.0.0.0:3130", or say in inspector.endpoint_advertise where there is one'
+)
 
 log = logger("endpoint")
 
@@ -58,17 +64,12 @@ class EndpointPlan:
 
 
 def endpoint_plan(config: Config, control: str, inspector: str) -> EndpointPlan:
-    """control, inspector: "HOST:PORT" at which they listen for helpers, "" where they do not.  Raises ConfigError."""
+    """control, inspector: "HOST:PORT" at which they listen for helpers, "" where they do not."""
     section = config.control
     listening, port = _host(control), control.rpartition(":")[2]
     named = urlsplit(section.public_url).hostname or listening
     url = section.endpoint_url or (control and f"https://{authority(named, int(port))}")
     advertised = tuple(config.inspector.endpoint_advertise or filter(None, [inspector]))
-    if control and not advertised:
-        raise ConfigError(
-            "control.endpoint_listen is set: helpers need an inspector too, so set inspector.endpoint_listen, as "
-            '"0.0.0.0:3130", or say in inspector.endpoint_advertise where there is one'
-        )
     return EndpointPlan(
         url=url,
         hosts=_hosts(urlsplit(url).hostname or "", named, listening),
@@ -235,7 +236,12 @@ class Endpoints:
             "group": group,
             "uses": uses,
             "expires_at": made.expires_at,
+            "note": "" if self._plan.inspectors else NO_INSPECTOR,
         }
+
+    async def withdraw(self, token_id: str) -> None:
+        """An enrolment token, by id; who enrolled by it stays.  Raises StateError."""
+        await self._invitations.revoke(token_id)
 
     def listed(self) -> dict[str, Any]:
         return {

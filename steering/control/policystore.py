@@ -94,7 +94,11 @@ def enforceable(
     if reading.rule_set is None:
         listed = "\n".join(f"{shown}:{as_line(finding)}" for finding in reading.findings)
         raise PolicyUnusable(listed, _summary(reading.findings, Path(shown).name))
-    policy = compile_policy(reading.rule_set, reserved)
+    return enforceable_policy(compile_policy(reading.rule_set, reserved), source, shown=shown, pac=pac, at=at)
+
+
+def enforceable_policy(policy: Policy, source: bytes, *, shown: str, pac: PacSettings, at: float) -> Enforced:
+    """Make everything of a compiled policy.  source: its rules text, b"" where nobody asks for it."""
     try:
         _check_itself(policy, at)
         pacs = PacSet(policy, at, pac)

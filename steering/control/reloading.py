@@ -14,6 +14,7 @@ from steering.control.policystore import Enforced, read_source
 from steering.control.state import State, write_whole
 from steering.control.status import Status
 from steering.control.watch import Watch
+from steering.policy import Policy
 from steering.process.logs import logger
 
 LOOK_S = 60.0  # clocks are set, and sleep does not notice
@@ -53,14 +54,14 @@ class Reloading:
             self._log.error("the rules file cannot be enforced, the last good rules are", error=str(exc))
             enforced = self._make(read_source(last), str(last))
             self._blame(str(exc), exc.summary)
-        self._note(enforced)
+        note(self._status, enforced, str(self._rules))
         return enforced
 
     async def serve(self) -> None:
         """Follow file and clock until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_file())
-            group.create_task(self._keep_time())
+            group.create_task(keep_time(self._status, lambda: self.enforced.policy, self._replanned, self._replan))
 
     async def reload(self) -> dict[str, Any]:
         """Read the file and put it in force, or say why not; the status that this leads to.
@@ -89,7 +90,7 @@ class Reloading:
                 self._status.error = self._status.summary = None
                 self._status.reloads += 1
                 self._status.last_reload_ms = round((time.monotonic() - began) * 1000, 1)
-                self._note(self.enforced)
+                note(self._status, self.enforced, str(self._rules))
                 self._log.info("policy in force", revision=self._status.revision, took_ms=self._status.last_reload_ms)
                 await asyncio.to_thread(self.save)
             return self._status.as_json()
@@ -105,24 +106,12 @@ class Reloading:
             await self._watch.changed()
             await self.reload()
 
-    async def _keep_time(self) -> None:
-        """Plan the PACs anew when a time condition begins or ends; resolver and inspector see to it themselves."""
-        while True:
-            self._replanned.clear()
-            change = self._status.next_change = self.enforced.policy.next_change(time.time())
-            try:
-                async with asyncio.timeout(LOOK_S if change is None else min(LOOK_S, max(change - time.time(), 0.0))):
-                    await self._replanned.wait()
-            except TimeoutError:
-                if change is not None and time.time() >= change:
-                    await self._replan()
-
     async def _replan(self) -> None:
         """The same rules at another time: whether the file can be read just now is not asked."""
         async with self._busy:
             try:
                 await self._enforce(self.enforced.source, str(self._rules))
-                self._note(self.enforced)
+                note(self._status, self.enforced, str(self._rules))
                 self._log.info("a time condition has begun or ended", revision=self._status.revision)
             except Exception as exc:
                 self._log.exception("the PACs could not be planned anew")
@@ -141,16 +130,39 @@ class Reloading:
         if self._status.state == "ok":
             self._status.state = "degraded"
 
-    def _note(self, enforced: Enforced) -> None:
-        status, policy = self._status, enforced.policy
-        if status.state != "starting":
-            status.state = "degraded" if status.error else "ok"
-        if status.revision != policy.revision:
-            status.since = time.time()
-        status.rules_file = str(self._rules)
-        status.revision = policy.revision
-        status.rules = len(policy.rule_set.model.rules)
-        status.enabled = len(policy.rules)
-        status.names = sum(len(rule.domains) for rule in policy.rules)
-        status.next_change = policy.next_change(time.time())
-        status.pac_variants = enforced.pacs.variants
+
+def note(status: Status, enforced: Enforced, shown: str) -> None:
+    """Write into ``status`` what is in force.  shown: where it comes from."""
+    policy = enforced.policy
+    if status.state != "starting":
+        status.state = "degraded" if status.error else "ok"
+    if status.revision != policy.revision:
+        status.since = time.time()
+    status.rules_file = shown
+    status.revision = policy.revision
+    status.rules = len(policy.rule_set.model.rules)
+    status.enabled = len(policy.rules)
+    status.names = sum(len(rule.domains) for rule in policy.rules)
+    status.next_change = policy.next_change(time.time())
+    status.pac_variants = enforced.pacs.variants
+
+
+async def keep_time(
+    status: Status,
+    policy: Callable[[], Policy],
+    replanned: asyncio.Event,
+    replan: Callable[[], Awaitable[None]],
+) -> None:
+    """Plan the PACs anew when a time condition begins or ends; resolver and inspector see to it themselves.
+
+    replanned: set by whoever puts another policy in force.
+    """
+    while True:
+        replanned.clear()
+        change = status.next_change = policy().next_change(time.time())
+        try:
+            async with asyncio.timeout(LOOK_S if change is None else min(LOOK_S, max(change - time.time(), 0.0))):
+                await replanned.wait()
+        except TimeoutError:
+            if change is not None and time.time() >= change:
+                await replan()

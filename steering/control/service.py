@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -22,20 +22,32 @@ from steering.control.config import Loaded
 from steering.control.endpoint_admin import endpoint_routes
 from steering.control.endpoints import Endpoints, ToWorkers, endpoint_plan
 from steering.control.errors import ConfigError, ControlError
+from steering.control.joining import follow_plan
 from steering.control.listening import OF_PARENT, Listener, Role
 from steering.control.machine import own_addresses
 from steering.control.metrics import metrics_of
 from steering.control.page import render_page
 from steering.control.points import check_trust, dns_settings, inspector_settings
-from steering.control.policystore import Enforced, enforceable, opened_networks, own_names, reserved_settings
+from steering.control.policystore import (
+    Enforced,
+    enforceable,
+    enforceable_policy,
+    opened_networks,
+    own_names,
+    reserved_settings,
+)
 from steering.control.privileges import drop
 from steering.control.reloading import Reloading
+from steering.control.shared_ca import LOOK_S as LOOK_AT_SHARED_CA_S
+from steering.control.shared_ca import SharedCa
 from steering.control.state import State, open_state
 from steering.control.status import Status
 from steering.control.supervisor import START_S, Supervisor
+from steering.control.token_file import keep_token
 from steering.control.tokens import Tokens
 from steering.control.web import Served, make_app
 from steering.control.worker import ORPHAN_DRAIN_S, Setup
+from steering.endpoint.bundle.content import Bundle
 from steering.pac.publish import PacSettings
 from steering.policy import Host, ReservedSettings
 from steering.policy.explain import Given, explain
@@ -45,10 +57,14 @@ from steering.process.notify import READY, STOPPING, Supervising
 from steering_dns.upstreams import UpstreamError, refuse_ourselves
 from steering_inspector.keystore import Keystore
 
+if TYPE_CHECKING:
+    from steering.control.following import Following
+
 __all__ = ["Only", "Service"]
 
 DRAIN_S = 10.0
 LOOK_AT_CA_S = 60.0
+_SOMEWHERE = "inspector.invalid:3128"  # in a PAC that is planned, and served to nobody
 _AFTER_A_CRASH_S = ORPHAN_DRAIN_S + 6.0
 
 
@@ -64,7 +80,9 @@ class Service:
     _ca_missed: str = field(init=False, default="")
     _listeners: dict[Role, Listener] = field(init=False, default_factory=dict)
     _supervisor: Supervisor = field(init=False)
-    _reloading: Reloading = field(init=False)
+    _reloading: "Reloading | Following" = field(init=False)
+    _following: "Following | None" = field(init=False, default=None)
+    _shared_ca: SharedCa | None = field(init=False, default=None)
     _served: Served = field(init=False)
     _pac: PacSettings = field(init=False)
     _reserved: ReservedSettings = field(init=False)
@@ -84,6 +102,8 @@ class Service:
         self._state = open_state(self.loaded.state)
         self._state.lock()
         try:
+            if not await self._has_joined():
+                return
             self._prepare()
             async with self._serving():
                 if on_ready is not None:
@@ -106,6 +126,28 @@ class Service:
 
     # Before anything is served
 
+    async def _has_joined(self) -> bool:
+        """Wait for the first policy where another service is followed; False where we are stopped before.
+
+        Nothing listens until then: who connects is to be refused, and goes elsewhere, not kept waiting.
+        """
+        plan = follow_plan(self.loaded, self.only)
+        if plan is None:
+            return True
+        from steering.control.following import Following  # late: a helper's whole client, for those who need it
+
+        following = Following(plan, self._status, self._make_of, self._publish, self._counters)
+        begun, stopped = asyncio.ensure_future(following.begin()), asyncio.ensure_future(self._stop.wait())
+        done, rest = await asyncio.wait([begun, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        if begun not in done:
+            return False
+        begun.result()
+        self._following = following
+        return True
+
     def _prepare(self) -> None:
         config = self.loaded.config
         crashed = self._state.socket.exists()  # of a service that was killed
@@ -118,15 +160,30 @@ class Service:
         if self._has_points():
             self._refuse_loops()
             check_trust([self.loaded.path(file) for file in config.inspector.trust])
-        self._keystore, self._ca_missed = load_ca(self._state.folder)
+        self._load_ca()
         self._give_up_root()
         self._tokens = Tokens.load(self._state.tokens)
         self._pac = self._pac_settings()
         self._reserved = reserved_settings(config)
         self._endpoints = self._for_helpers()
         self._supervisor = Supervisor([self._setup(i) for i in range(self._workers())] if self._has_points() else [])
-        self._reloading = Reloading(self.loaded.rules, self._state, self._status, self._make, self._publish)
+        if self._following is None:
+            self._reloading = Reloading(self.loaded.rules, self._state, self._status, self._make, self._publish)
+        else:
+            self._following.first()
+            self._reloading = self._following
         self._served = self._make_served()
+
+    def _load_ca(self) -> None:
+        """Ours, made where there is none; or that of the service that is followed, where an inspector needs it."""
+        if self._following is None:
+            self._keystore, self._ca_missed = load_ca(self._state.folder)
+        elif Only.INSPECTOR in self.only:
+            folder = self.loaded.config.follow.ca
+            place = self.loaded.path(folder) if folder else self._state.folder / "ca"
+            following = self._following
+            self._shared_ca = SharedCa(place, lambda: following.ca_pem)
+            self._keystore = self._shared_ca.keystore
 
     def _workers(self) -> int:
         config = self.loaded.config
@@ -168,10 +225,22 @@ class Service:
         if templates is not None and not templates.is_dir():
             raise ConfigError(f"pac.templates: there is no folder {templates}")
         return PacSettings(
-            inspectors=tuple(config.inspector.advertise or [self._address(Role.EXPLICIT) or config.inspector.listen]),
+            inspectors=tuple(config.inspector.advertise or [self._inspector()]),
             fail_open=config.pac.fail_open,
             templates=templates,
         )
+
+    def _inspector(self) -> str:
+        """Where nothing is advertised: where ours listens.  Raises ConfigError where a PAC would name no inspector."""
+        listen = self._address(Role.EXPLICIT) or self.loaded.config.inspector.listen
+        if not listen.endswith(":0"):
+            return listen
+        if Role.CONTROL in self._listeners:
+            raise ConfigError(
+                f"inspector.listen is {listen}, and the inspector that would take a free port is not run here: say in "
+                'inspector.advertise where there is one, as ["proxy.example:3128"]'
+            )
+        return _SOMEWHERE
 
     def _setup(self, number: int) -> Setup:
         config = self.loaded.config
@@ -257,6 +326,8 @@ class Service:
         ]
         if self._endpoints is not None:
             works.append(self._endpoints.serve(self._to_workers()))
+            if self.loaded.config.control.token_file:
+                works.append(keep_token(self.loaded.path(self.loaded.config.control.token_file), self._endpoints))
         tasks = [asyncio.create_task(work) for work in (self._stop.wait(), *works)]
         done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
@@ -272,16 +343,29 @@ class Service:
             await self._reloading.reload()
 
     async def _look_at_ca(self) -> None:
-        """Warn in time, and keep the revocation list fresh."""
+        """Warn in time, keep the revocation list fresh, and take up a shared CA that has changed."""
         while True:
-            found = warnings_of(self._keystore, self._ca_missed, time.time())
-            found += self._endpoints.warnings if self._endpoints else []
+            if self._shared_ca is not None and self._shared_ca.look():
+                self._keystore = self._shared_ca.keystore
+                await self._supervisor.replace_authority(self._keystore.authority if self._keystore else None)
+            found = self._warnings()
             for warning in found:
                 if warning not in self._status.warnings and warning != self._ca_missed:
                     logger("ca").warning(warning)
             self._status.warnings = found
-            await asyncio.sleep(LOOK_AT_CA_S)
+            await asyncio.sleep(LOOK_AT_CA_S if self._following is None else LOOK_AT_SHARED_CA_S)
             self._served.files = files_of(self._keystore, time.time())
+
+    def _warnings(self) -> list[str]:
+        found = self._endpoints.warnings if self._endpoints else []
+        if self._following is None:
+            return warnings_of(self._keystore, self._ca_missed, time.time()) + found
+        found = self._following.warnings + found
+        if self._shared_ca is None:
+            return found
+        if self._shared_ca.problem:
+            found.insert(0, self._shared_ca.problem)
+        return found + (self._keystore.warnings(time.time()) if self._keystore else [])
 
     def _make_served(self) -> Served:
         host = urlsplit(self._public_url()).hostname or ""
@@ -349,6 +433,10 @@ class Service:
             pac=self._pac,
             at=time.time(),
         )
+
+    def _make_of(self, bundle: Bundle) -> Enforced:
+        shown = self.loaded.config.follow.url
+        return enforceable_policy(bundle.policy, b"", shown=shown, pac=self._pac, at=time.time())
 
     async def _publish(self, enforced: Enforced) -> None:
         """Workers first: a PAC never sends direct what they would still have opened."""

@@ -21,6 +21,8 @@ _OURS = (
     "bundle-keys/*",
     "bundle",
     "bundle/**/*",
+    "follow",
+    "follow/**/*",
 )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from steering.resources import starter_rules
 from tests.cli.runner import a_copy, nowhere, run
 from tests.kit import wait_until
 from tests.service import service_in
@@ -30,6 +31,29 @@ def test_what_is_wrong_use(arguments: list[str], says: str) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(says)
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_who_follows_reads_no_rules_file(tmp_path: Path) -> None:
+    (tmp_path / "steering.toml").write_text('[follow]\nurl = "https://control.example:8444"')
+    result = run("serve", "--rules", "rules.json")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "--rules: this service follows https://control.example:8444 and reads no rules file\n",
+    )
+
+
+def test_init_makes_the_rules_file_that_is_configured(tmp_path: Path) -> None:
+    """As in a container, whose image brings the configuration; never in place of rules that were lost."""
+    (tmp_path / "steering.toml").write_text('[policy]\nrules = "kept/rules.json"\n[dns]\nupstreams = ["x"]')
+    assert run("serve", "--init").stderr.startswith("the starter policy cannot be written: ")
+    (tmp_path / "kept").mkdir()
+    assert "made kept/rules.json" in run("serve", "--init").stdout.replace(str(tmp_path) + "/", "")
+    assert (tmp_path / "kept/rules.json").read_bytes() == starter_rules().read_bytes()
+    (tmp_path / "kept/rules.json").unlink()
+    (tmp_path / "var").mkdir(exist_ok=True)
+    (tmp_path / "var/last-good-rules.json").write_text("{}")
+    run("serve", "--init")
+    assert not (tmp_path / "kept/rules.json").exists()
 
 
 def test_init_makes_what_is_missing_alone(tmp_path: Path) -> None:

@@ -38,6 +38,31 @@ def test_status(service: LiveService) -> None:
     assert [line.split()[-1] for line in lines[3:]] == list(answer["addresses"].values())
 
 
+def test_readiness(service: LiveService, tmp_path: Path) -> None:
+    revision = service.status()["revision"]
+    assert ask(service, "status", "--ready") == (0, f"ready: policy {revision}\n", "")
+    assert run("status", "--ready", "--state", tmp_path).exit_code == 1, "nobody is there"
+
+
+# state, addresses, workers -> whether a health check is content.
+READINESS = [
+    ("ok", ["control", "DNS over UDP"], 1, True),
+    ("degraded", ["control", "DNS over UDP"], 1, True),
+    ("starting", ["control", "DNS over UDP"], 1, False),
+    ("ok", ["DNS over UDP"], 0, False),
+    ("ok", ["control", "control, for helpers"], 0, True),
+]
+
+
+@pytest.mark.parametrize(("state", "roles", "workers", "content"), READINESS)
+def test_readiness_is_of_the_parts_that_run(
+    monkeypatch: pytest.MonkeyPatch, state: str, roles: list[str], workers: int, content: bool
+) -> None:
+    answer = {"state": state, "addresses": dict.fromkeys(roles, "a"), "workers": workers, "revision": "r"}
+    monkeypatch.setattr("steering.cli.status.ask_service", lambda *_: answer)
+    assert run("status", "--ready").exit_code == (0 if content else 1)
+
+
 def test_live_and_offline_say_the_same(service: LiveService) -> None:
     question = ["explain", "www.pinned.example", "--source", "10.1.1.1", "--program", "zoom", "--json"]
     inspector = service.proxy.removeprefix("http://")
@@ -84,7 +109,7 @@ def test_reload_and_what_keeps_it_from_being_in_force(service: LiveService) -> N
     service.write_rules(b'{"rules": [')
     code, out, err = ask(service, "reload")
     assert (code, out.startswith("degraded: policy ")) == (1, True)
-    assert err.startswith("the rules file is not in force:\n")
+    assert err.startswith("the newest rules are not in force:\n")
     code, out, err = ask(service, "status")
     assert (code, out.splitlines()[1].startswith("3 rules")) == (1, True)
     service.write_rules(before)

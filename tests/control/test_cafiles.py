@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from steering.control.cafiles import files_of, load_ca, passphrase, warnings_of
+from steering.control.cafiles import files_of, load_ca, load_shared_ca, passphrase, warnings_of
 
 DAY_S = 86400
 
@@ -16,6 +16,14 @@ def test_made_once_and_loaded_again(tmp_path: Path) -> None:
     assert made is not None and again is not None and missed == ""
     assert made.pem == again.pem
     assert set(files_of(made, time.time())) == {"/ca.pem", "/ca.crt", "/ca.crl", "/ca.mobileconfig"}
+
+
+def test_a_shared_ca_is_loaded_and_never_made(tmp_path: Path) -> None:
+    store, missed = load_shared_ca(tmp_path / "ca")
+    assert store is None and "is missing" in missed and not (tmp_path / "ca").exists()
+    made, _ = load_ca(tmp_path)
+    store, missed = load_shared_ca(tmp_path / "ca")
+    assert made is not None and store is not None and (store.pem, missed) == (made.pem, "")
 
 
 def test_an_unsafe_ca_is_missed_with_the_reason(tmp_path: Path) -> None:

@@ -18,7 +18,14 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "internal_networks": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],
     },
     "state": {"dir": "var"},
-    "control": {"listen": "127.0.0.1:8080", "public_url": "", "endpoint_listen": "", "endpoint_url": ""},
+    "control": {
+        "listen": "127.0.0.1:8080",
+        "public_url": "",
+        "endpoint_listen": "",
+        "endpoint_url": "",
+        "token_file": "",
+    },
+    "follow": {"url": "", "token": "", "token_file": "", "ca": ""},
     "inspector": {
         "listen": "127.0.0.1:3128",
         "tls_listen": "127.0.0.1:8443",
@@ -75,6 +82,11 @@ FROM_ENVIRONMENT: dict[tuple[str, str], tuple[str, object]] = {
     ("inspector", "origin_tls_port"): ("4433", 4433),
     ("inspector", "origin_http_port"): ("8080", 8080),
     ("inspector", "trust"): ("a.pem,b.pem", ["a.pem", "b.pem"]),
+    ("control", "token_file"): ("/join/token", "/join/token"),
+    ("follow", "url"): ("https://c.example:8444/", "https://c.example:8444"),
+    ("follow", "token"): ("st1.x", "st1.x"),
+    ("follow", "token_file"): ("t", "t"),
+    ("follow", "ca"): ("/run/ca", "/run/ca"),
     ("inspector", "allow_destinations"): ("127.0.0.0/8", ["127.0.0.0/8"]),
     ("inspector", "allow_no_http1"): ("1", True),
     ("inspector", "allow_non_tls"): ("yes", True),
@@ -99,12 +111,19 @@ FROM_ENVIRONMENT: dict[tuple[str, str], tuple[str, object]] = {
     ("run", "user"): ("nobody", "nobody"),
 }
 
+# What makes no sense without another setting of its section.
+NOT_ALONE = {
+    ("control", "token_file"): {"endpoint_listen": "127.0.0.1:8444"},
+    **{("follow", key): {"url": "https://c.example:8444"} for key in ("token", "token_file", "ca")},
+}
+
 # What stands in the file -> what is said of it.  The file is called F.
 WRONG: dict[str, str] = {
     "[inspector]\ntrust = []\nlistn = 'x'\n": "F:3: there is no setting inspector.listn; did you mean 'listen'?",
     "\n[inspektor]\nlisten = 'x'\n": "F:2: there is no setting [inspektor]; did you mean 'inspector'?",
     "[xyzzy]\n": (
-        "F:1: there is no setting [xyzzy]; known: policy, state, control, inspector, dns, pac, endpoint, log, run"
+        "F:1: there is no setting [xyzzy]; "
+        "known: policy, state, control, follow, inspector, dns, pac, endpoint, log, run"
     ),
     "inspector.listn = 'x'\n": "F:1: there is no setting inspector.listn; did you mean 'listen'?",
     "dns = 3\n": "F:1: dns is a table: write [dns] and its settings below",
@@ -150,6 +169,12 @@ WRONG: dict[str, str] = {
         "write it as https://steering.example:8444"
     ),
     "[control]\nendpoint_url = 'https://s.example'\n": "F:2: control.endpoint_url: 'https://s.example' is no address",
+    "[control]\ntoken_file = 'token'\n": "control.token_file is set, and control.endpoint_listen, where such a token",
+    "[follow]\ntoken_file = 'token'\n": "follow.token_file is set, and follow.url, which says whom to follow, is not",
+    "[follow]\nurl = 'http://control:8444'\n": "F:2: follow.url: 'http://control:8444' is no address for helpers",
+    "[follow]\nurl = 'https://control:8444'\n[inspector]\nendpoint_listen = '127.0.0.1:3130'\n": (
+        "inspector.endpoint_listen is set together with follow.url: helpers are served where the rules are"
+    ),
     "[endpoint]\nhelper_dead = 'maybe'\n": "F:2: endpoint.helper_dead: must be closed or open, not 'maybe'",
 }
 
@@ -170,8 +195,10 @@ def test_paths_begin_at_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("section", "key"), FROM_ENVIRONMENT)
 def test_environment(section: str, key: str) -> None:
     text, expected = FROM_ENVIRONMENT[section, key]
-    config = load_config(None, {f"STEERING_{section}_{key}".upper(): text}).config
-    assert config.model_dump() == DEFAULTS | {section: DEFAULTS[section] | {key: expected}}
+    beside = NOT_ALONE.get((section, key), {})
+    needed = {f"STEERING_{section}_{other}".upper(): value for other, value in beside.items()}
+    config = load_config(None, {f"STEERING_{section}_{key}".upper(): text} | needed).config
+    assert config.model_dump() == DEFAULTS | {section: DEFAULTS[section] | beside | {key: expected}}
 
 
 def test_settings_of_a_helper_on_the_same_machine_are_passed_over() -> None:

@@ -143,16 +143,6 @@ async def _is_whole(service: LiveService) -> bool:
     return bool((await asyncio.to_thread(service.status))["workers"] == 2)
 
 
-async def test_helpers_without_an_inspector_are_refused_at_the_start(tmp_path: Path) -> None:
-    service = service_in(tmp_path, RULES, {"control": {"listen": "127.0.0.1:0", "endpoint_listen": "127.0.0.1:0"}})
-    try:
-        service.launch()
-        assert await asyncio.to_thread(service.wait) == 2
-        assert "helpers need an inspector too" in service.log()
-    finally:
-        service.kill()
-
-
 async def test_a_registry_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
     service = service_in(tmp_path, RULES, HELPERS)
     service.state.mkdir()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from cryptography import x509
 from steering.control import endpoints as module
 from steering.control.config import load_config
 from steering.control.endpoint_tls import EndpointTls
-from steering.control.endpoints import EndpointPlan, endpoint_plan
-from steering.control.errors import ConfigError, StateError
+from steering.control.endpoints import NO_INSPECTOR, EndpointPlan, Endpoints, endpoint_plan
+from steering.control.errors import StateError
 from steering.control.state import open_state
 from steering.endpoint.bundle.content import parse_bundle
 from tests.control.helpers import MODES, helpers_rig, plan_of
@@ -59,9 +60,15 @@ def test_plans(settings: dict[str, str], control: str, inspector: str, expected:
     assert made.modes == MODES and made.inspector_addresses == (ip_address("127.0.0.1"),)
 
 
-def test_helpers_need_an_inspector() -> None:
-    with pytest.raises(ConfigError, match="helpers need an inspector too"):
-        endpoint_plan(load_config(None, {}).config, "127.0.0.1:8444", "")
+async def test_a_token_says_what_it_is_good_for(tmp_path: Path) -> None:
+    async with helpers_rig(tmp_path) as rig:
+        assert (await rig.endpoints.invite("", 1, 1.0))["note"] == ""
+    split = replace(plan_of(rig.url), inspectors=())
+    alone = Endpoints(open_state(tmp_path / "split"), split, None)
+    made = await alone.invite("", 1, 1.0)
+    assert made["note"] == NO_INSPECTOR
+    await alone.withdraw(made["id"])
+    assert alone.listed()["tokens"] == []
 
 
 async def test_a_bundle_is_what_is_enforced(tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ import pytest
 
 from steering.control.config import load_config
 from steering.control.errors import PolicyUnusable
-from steering.control.policystore import enforceable, opened_networks, own_names, read_source, reserved_settings
+from steering.control.policystore import (
+    enforceable,
+    enforceable_policy,
+    opened_networks,
+    own_names,
+    read_source,
+    reserved_settings,
+)
 from steering.pac.publish import PacSettings
 from steering.policy import ReservedSettings
 from steering.policy.json_text import MAX_BYTES
@@ -22,6 +29,18 @@ def test_enforced() -> None:
     assert made.source == rules_text(RULES)
     assert [rule.name for rule in made.policy.rules] == ["pinned", "banned"]
     assert b"pinned" in made.pacs.anonymous.body
+
+
+def test_a_policy_that_is_compiled_already_makes_the_same() -> None:
+    made = enforced_of(RULES)
+    again = enforceable_policy(
+        made.policy,
+        b"",
+        shown="https://control.example:8444",
+        pac=PacSettings(inspectors=("proxy.example:3128",)),
+        at=0.0,
+    )
+    assert (again.policy, again.pacs.anonymous.body, again.source) == (made.policy, made.pacs.anonymous.body, b"")
 
 
 # Text -> what administrators read, and what everyone does.

@@ -343,6 +343,7 @@ REFUSED: dict[str, tuple[dict[str, dict[str, object]], int, str]] = {
     "no user": ({"run": {"user": "nosuchuser"}}, 1, "there is no user 'nosuchuser'"),
     "no such address": ({"control": {"listen": "192.0.2.1:0", "public_url": "http://s.example"}}, 1, "Cannot assign"),
     "long path": ({"state": {"dir": "x" * 120}}, 1, "too long for a Unix socket"),
+    "a follower without a token": ({"follow": {"url": "https://c.example:8444"}}, 2, "give an enrolment token"),
     "no templates": ({"pac": {"templates": "none"}}, 2, "pac.templates: there is no folder"),
 }
 
@@ -359,6 +360,19 @@ def test_refusals(tmp_path: Path, case: str) -> None:
         assert said in service.log()
     finally:
         service.kill()
+
+
+def test_a_pac_that_would_name_a_port_nobody_knows(tmp_path: Path) -> None:
+    """Port 0 is a free one of the inspector that runs here, and here runs none."""
+    service = service_in(tmp_path, RULES, None, "--only", "control")
+    service.launch()
+    assert service.wait() == 2 and "Traceback" not in service.log()
+    assert "inspector.listen is 127.0.0.1:0, and the inspector that would take a free port" in service.log()
+    resolver = service_in(tmp_path, RULES, None, "--only", "dns")  # it gives nobody a PAC
+    try:
+        assert set(resolver.start().addresses) == {Role.DNS_UDP.value, Role.DNS_TCP.value}
+    finally:
+        assert resolver.stop() == 0
 
 
 def test_rules_that_cannot_be_enforced_and_none_before(tmp_path: Path) -> None:

@@ -16,7 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from steering.policy import parse_host
 from steering_inspector.authority import mint, new_authority
-from steering_inspector.keystore import WARN_BEFORE_S, Keystore, KeystoreError, load, load_or_create, rotate
+from steering_inspector.keystore import (
+    WARN_BEFORE_S,
+    Keystore,
+    KeystoreError,
+    load,
+    load_mounted,
+    load_or_create,
+    rotate,
+)
 from tests.inspector.openssl import openssl, pem
 from tests.kit import ROOT
 
@@ -274,3 +282,54 @@ def test_the_new_key_is_the_instant_of_a_rotation(behind: str, new: bool, tmp_pa
     left = load(tmp_path, NOW)
     assert (left.pem != old.pem) is new
     assert left.previous == (old.authority.certificate if new else None)
+
+
+# A CA that somebody else has mounted: owner and mode of the key -> what is said, "" where it is taken.
+MOUNTED = {
+    (0, 0o400): "",
+    (0, 0o600): "",
+    (0, 0o440): "",
+    (0, 0o640): "",
+    (0, 0o660): "can be read by others",
+    (0, 0o444): "can be read by others",
+    (0, 0o450): "can be read by others",
+}
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("given", MOUNTED)
+def test_a_mounted_ca(tmp_path: Path, given: tuple[int, int]) -> None:
+    """As orchestrators mount secrets: symbolic links into a folder that anybody may look into."""
+    store = made(tmp_path)
+    hidden, mounted = tmp_path / "mount/..data", tmp_path / "mount"
+    hidden.mkdir(parents=True, mode=0o755)
+    for name in ("ca.key", "ca.pem"):
+        (hidden / name).write_bytes((tmp_path / "ca" / name).read_bytes())
+        (mounted / name).symlink_to(f"..data/{name}")
+    os.chown(hidden / "ca.key", given[0], 0)
+    (hidden / "ca.key").chmod(given[1])
+    said = MOUNTED[given]
+    if not said:
+        assert load_mounted(mounted, NOW).pem == store.pem
+        return
+    with pytest.raises(KeystoreError, match=said):
+        load_mounted(mounted, NOW)
+
+
+@pytest.mark.needs("root")
+def test_a_mounted_ca_of_somebody_else(tmp_path: Path) -> None:
+    made(tmp_path)
+    os.chown(tmp_path / "ca" / "ca.key", 12345, 0)
+    with pytest.raises(KeystoreError, match="belongs to user 12345"):
+        load_mounted(tmp_path / "ca", NOW)
+
+
+def test_a_mounted_ca_is_judged_as_ours_is(tmp_path: Path) -> None:
+    made(tmp_path)
+    with pytest.raises(KeystoreError, match="ended on"):
+        load_mounted(tmp_path / "ca", NOW + 2 * YEARS_10)
+    (tmp_path / "ca" / "ca.pem").write_text("no certificate")
+    with pytest.raises(KeystoreError, match="holds no certificate"):
+        load_mounted(tmp_path / "ca", NOW)
+    with pytest.raises(KeystoreError, match="is missing: mount the control service's CA there"):
+        load_mounted(tmp_path, NOW)
