@@ -1,8 +1,10 @@
 """Addresses of a name in the real view, for those who connect on behalf of clients."""
 
 import asyncio
-from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
 from steering.policy import parse_host
 from steering.policy.errors import HostError
@@ -15,11 +17,34 @@ from steering_dns.views import Kind, View
 
 
 class ResolveError(Exception):
-    """reason: "nxdomain", "nodata", "servfail" (no upstream answers), "private" (rebinding), "name" (not a name)."""
+    """reason: "nxdomain", "nodata", "servfail" (no upstream answers), "private" (rebinding), "name" (not a name).
 
-    def __init__(self, reason: str, message: str) -> None:
+    until: as long as this is known to stand; 0: the next time it may be otherwise.
+    """
+
+    def __init__(self, reason: str, message: str, until: float = 0.0) -> None:
         super().__init__(message)
         self.reason = reason
+        self.until = until
+
+
+class _Found(NamedTuple):
+    """Addresses of one family, or of a name.  until: when they are to be asked for again; 0: the next time."""
+
+    addresses: list[Address]
+    until: float
+
+
+class _Known(NamedTuple):
+    """What ``addresses`` answers at once.  snapshot: that it was found by; since: the clock may be set back."""
+
+    addresses: list[Address]
+    snapshot: Snapshot
+    since: float
+    until: float
+
+
+MAX_KNOWN = 4096
 
 
 class Resolver:
@@ -32,6 +57,20 @@ class Resolver:
         self._lookup = lookup
         self._clock = clock
         self._view = View(Kind.REAL, IPv6Address("::1"))
+        self._known: dict[str, _Known] = {}
+
+    def addresses(self, host: str) -> list[Address] | Awaitable[list[Address]]:
+        """As ``resolve``, and at once where the answer is known; an address literal stands for itself.
+
+        What is asked for often is not planned and looked up anew, twice, for every connection: 0.5 instead of 60 us.
+        """
+        known = self._known.get(host)
+        if known is not None:
+            now = self._clock()
+            if known.since <= now < known.until and known.snapshot is self._snapshot():
+                return known.addresses
+        literal = _literal(host)
+        return self.resolve(host) if literal is None else [literal]
 
     async def resolve(self, name: str) -> list[Address]:
         """IPv4 and IPv6 addresses of a normalised name, IPv6 first as the system would.  Raises ResolveError."""
@@ -42,26 +81,34 @@ class Resolver:
         if not host.is_name:
             raise ResolveError("name", f"{name!r} is an address or nothing, not a host name")
         asked = wire.to_wire(host.text)
+        snapshot, now = self._snapshot(), self._clock()
         found = await asyncio.gather(
-            self._family(asked, wire.AAAA), self._family(asked, wire.A), return_exceptions=True
+            self._family(asked, wire.AAAA, snapshot), self._family(asked, wire.A, snapshot), return_exceptions=True
         )
         addresses: list[Address] = []
         errors: list[BaseException] = []
+        until = float("inf")
         for family in found:
             if isinstance(family, BaseException):
                 errors.append(family)
+                until = min(until, getattr(family, "until", 0.0))
             else:
-                addresses += family
-        if addresses:
-            return addresses
-        raise _worst(errors, name)
+                addresses += family.addresses
+                until = min(until, family.until)
+        if not addresses:
+            raise _worst(errors, name)
+        if until > now:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[name] = _Known(addresses, snapshot, now, until)
+        return addresses
 
-    async def _family(self, name: bytes, qtype: int) -> list[Address]:
+    async def _family(self, name: bytes, qtype: int, snapshot: Snapshot) -> _Found:
         question = wire.Query(b"\0\0", 1, name, qtype, wire.IN, name + qtype.to_bytes(2, "big") + b"\0\1", None)
-        plan = self._snapshot().planner.plan(question, self._view, self._clock())
+        plan = snapshot.planner.plan(question, self._view, self._clock())
         text = wire.to_text(name)
         if isinstance(plan, Local):
-            return _local_addresses(plan, qtype, text)
+            return _Found(_local_addresses(plan, qtype, text), 0.0)
         try:
             entry = await self._lookup.find(plan, plan.prefixes[0] + question.key)
         except LookupFailed as exc:
@@ -71,12 +118,12 @@ class Resolver:
             entry = stale
         sections = entry.sections
         if sections.addresses:
-            return [_address(packed) for packed in sections.addresses]
+            return _Found([_address(packed) for packed in sections.addresses], entry.expires)
         if sections.filtered:
-            raise ResolveError("private", f"{text} is a public name with a private address")
+            raise ResolveError("private", f"{text} is a public name with a private address", entry.expires)
         if sections.rcode == wire.NXDOMAIN:
-            raise ResolveError("nxdomain", f"{text} does not exist")
-        raise ResolveError("nodata", f"{text} has no address")
+            raise ResolveError("nxdomain", f"{text} does not exist", entry.expires)
+        raise ResolveError("nodata", f"{text} has no address", entry.expires)
 
 
 def _local_addresses(plan: Local, qtype: int, text: str) -> list[Address]:
@@ -87,6 +134,14 @@ def _local_addresses(plan: Local, qtype: int, text: str) -> list[Address]:
     if not plan.answers or len(plan.sections) != plan.answers * step:
         raise ResolveError("nodata", f"{text} has no address ({plan.tally.why})")
     return [_address(plan.sections[i * step + 12 : (i + 1) * step]) for i in range(plan.answers)]
+
+
+def _literal(host: str) -> Address | None:
+    if not host[-1:].isdigit() and ":" not in host:
+        return None
+    with suppress(ValueError):
+        return ip_address(host)
+    return None
 
 
 def _address(packed: bytes) -> Address:

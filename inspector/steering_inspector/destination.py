@@ -5,6 +5,7 @@ Pure.  It judges the very address that will be connected to, after resolution, s
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from steering.policy.hosts import Address
@@ -81,13 +82,18 @@ def refusal(address: Address, port: int, rules: DestinationRules) -> str | None:
     bare = unwrap(address)
     if _is_own(bare, port, rules):
         return "own listener"
-    why = next((why for network, why in _REFUSED if bare in network), None)
+    why = _class_of(bare)
     opened = [network for network in rules.allow if bare in network]
     if why is None or (opened and (why != "metadata" or any(network.num_addresses == 1 for network in opened))):
         return None
     if bare is not address and isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return f"{why} behind a transition address"
     return why
+
+
+@lru_cache(maxsize=4096)  # forty networks are asked of each address, and the same origins are dialled again and again
+def _class_of(address: Address) -> str | None:
+    return next((why for network, why in _REFUSED if address in network), None)
 
 
 def unwrap(address: Address) -> Address:

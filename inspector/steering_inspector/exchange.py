@@ -75,21 +75,21 @@ class Exchange:
         if link is not None:
             self._attach(link)
         else:
-            session.workings.spawn(self._dial())
+            self._dial()
 
-    async def _dial(self) -> None:
-        upstreams = self.session.workings.upstreams
-        try:
-            link = await upstreams.dial(self._origin)
-        except DialError as exc:
-            if not self.over:
-                await self.session.on_dial_error(self, exc)
-            return
+    def _dial(self) -> None:
+        self.session.workings.upstreams.dial(self._origin, self._on_dialled, self._on_dial_error)
+
+    def _on_dialled(self, link: OriginLink) -> None:
         if self.over:
-            upstreams.give_back(link)
+            self.session.workings.upstreams.give_back(link)
         else:
             self._attach(link)
             self.session.on_attached()
+
+    def _on_dial_error(self, error: DialError) -> None:
+        if not self.over:
+            self.session.workings.spawn(self.session.on_dial_error(self, error))
 
     def _attach(self, link: OriginLink) -> None:
         self.link = link
@@ -241,7 +241,7 @@ class Exchange:
         self._drop_link()
         if stale and self.request.may_repeat and not self._retried:
             self._retried = True
-            self.session.workings.spawn(self._dial())
+            self._dial()
             return
         reason = "origin-protocol"
         if error is not None and "CERTIFICATE_REQUIRED" in str(getattr(error, "reason", "")):

@@ -3,10 +3,10 @@
 Reads the ClientHello (its bytes are kept and go on to whoever gets the connection), asks ``conversation``, acts.
 """
 
-import asyncio
 import ssl
 from contextlib import suppress
 from dataclasses import replace
+from socket import socket
 
 from steering.formats.clienthello import MalformedHello, NotTls, parse_client_hello
 from steering.policy import Effect
@@ -28,7 +28,7 @@ from steering_inspector.pages import reason_of
 from steering_inspector.request import Request
 from steering_inspector.session import Place, Session, Way
 from steering_inspector.tunnelled import Tunnelled
-from steering_inspector.upstream import DialError
+from steering_inspector.upstream import DialError, Origin
 from steering_inspector.workings import Client, HandshakeFailure, Outcome, Workings, new_request_id
 
 
@@ -72,7 +72,7 @@ class Preface:
             case Tunnel() as step:
                 self.link.pause()
                 self._deadline = float("inf")  # dialling has its own
-                self.workings.spawn(self._tunnel(step))
+                self._tunnel(step)
             case Open() as step:
                 self._open(step, None)
             case Page() as step:
@@ -82,23 +82,25 @@ class Preface:
 
     # Tunnel
 
-    async def _tunnel(self, step: Tunnel) -> None:
+    def _tunnel(self, step: Tunnel) -> None:
         name = step.name
-        try:
-            async with asyncio.timeout(self.workings.limits.dial_s):
-                origin, _ = await self.workings.upstreams.connect(name.host.text, step.port, guarded=name.guarded)
-        except (DialError, TimeoutError) as exc:
-            reason = exc.reason if isinstance(exc, DialError) else "origin-timeout"
-            status = reason_of(reason).status
-            self._report(Outcome(name.host.text, Effect.TUNNEL.value, name.decision, reason, str(exc), status))
-            self._close()
-            return
+        origin = Origin(False, name.host.text, step.port, name.guarded)
+        self.workings.upstreams.connect(
+            origin, lambda sock, _: self._connected(step, sock), lambda exc: self._unreachable(step, exc)
+        )
+
+    def _connected(self, step: Tunnel, origin: socket) -> None:
         if self.link.closed:
             origin.close()
             return
         tunnelled = Tunnelled(self.workings, self.client, step, self.began_at)
         self.workings.becomes(self, tunnelled)
         tunnelled.start(self.link, origin, self._buffer)
+
+    def _unreachable(self, step: Tunnel, error: DialError) -> None:
+        name, status = step.name, reason_of(error.reason).status
+        self._report(Outcome(name.host.text, Effect.TUNNEL.value, name.decision, error.reason, error.why, status))
+        self._close()
 
     # Open
 

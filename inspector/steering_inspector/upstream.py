@@ -9,12 +9,12 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import zip_longest
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, socket
+from socket import socket
 from typing import NamedTuple, Protocol
 
 from steering.policy.hosts import Address
 from steering.streams.link import Link
+from steering_inspector.dialling import OnConnected, Race, by_turns
 from steering_inspector.origin import fault_of
 from steering_inspector.settings import Limits
 
@@ -23,9 +23,10 @@ RECENT_S = 2.0
 MAX_ADDRESSES = 8
 # What a resolver's error says by its ``reason`` -> ours; any other is a failure of the name service.
 _NAMELESS = {"nxdomain": "name-unknown", "nodata": "name-unknown", "private": "destination"}
-STAGGER_S = 0.25
 
-Resolve = Callable[[str], Awaitable[Sequence[Address]]]
+# At once where they are known.
+Resolve = Callable[[str], Sequence[Address] | Awaitable[Sequence[Address]]]
+OnFailed = Callable[["DialError"], None]
 Guard = Callable[[Address, int, bool], str | None]
 
 
@@ -68,7 +69,18 @@ class OriginLink:
     trust: the revision of trust under which it was verified.
     """
 
-    __slots__ = ("_secured", "asker", "idle_since", "link", "origin", "pinned", "pool", "reused", "trust")
+    __slots__ = (
+        "_on_secured",
+        "_on_unsecured",
+        "asker",
+        "idle_since",
+        "link",
+        "origin",
+        "pinned",
+        "pool",
+        "reused",
+        "trust",
+    )
 
     def __init__(self, pool: "Upstreams", origin: Origin, sock: socket) -> None:
         self.pool = pool
@@ -79,16 +91,32 @@ class OriginLink:
         self.pinned = False
         self.trust = pool.trust
         self.idle_since = 0.0
-        self._secured: asyncio.Future[None] | None = None
+        self._on_secured: Callable[[OriginLink], None] | None = None
+        self._on_unsecured: Callable[[Exception], None] | None = None
 
-    async def secure(self, context: ssl.SSLContext, session: ssl.SSLSession | None) -> None:
-        self._secured = self.pool.loop.create_future()
-        self.link.secure(context, server_side=False, server_hostname=self.origin.host, session=session)
-        await self._secured
+    def secure(
+        self,
+        context: ssl.SSLContext,
+        session: ssl.SSLSession | None,
+        on_secured: "Callable[[OriginLink], None]",
+        on_unsecured: Callable[[Exception], None],
+    ) -> None:
+        """Begin TLS, and tell once how its handshake ended; be it before this returns."""
+        self._on_secured, self._on_unsecured = on_secured, on_unsecured
+        try:
+            self.link.secure(context, server_side=False, server_hostname=self.origin.host, session=session)
+        except ValueError as exc:  # a name that TLS cannot ask for
+            self._unsecured(exc)
+
+    def _unsecured(self, exc: Exception) -> None:
+        tell, self._on_secured, self._on_unsecured = self._on_unsecured, None, None
+        if tell is not None:
+            tell(exc)
 
     def on_secured(self) -> None:
-        if self._secured is not None and not self._secured.done():
-            self._secured.set_result(None)
+        tell, self._on_secured, self._on_unsecured = self._on_secured, None, None
+        if tell is not None:
+            tell(self)
 
     def on_bytes(self, data: bytes) -> None:
         if self.asker is None:
@@ -97,16 +125,14 @@ class OriginLink:
             self.asker.on_origin_bytes(data)
 
     def on_eof(self, clean: bool) -> None:
-        if self._secured is not None and not self._secured.done():
-            self._secured.set_exception(ConnectionResetError("closed in the TLS handshake"))
+        self._unsecured(ConnectionResetError("closed in the TLS handshake"))
         if self.asker is None:
             self.close()
         else:
             self.asker.on_origin_eof(clean)
 
     def on_lost(self, error: Exception) -> None:
-        if self._secured is not None and not self._secured.done():
-            self._secured.set_exception(error)
+        self._unsecured(error)
         self.pool.forget(self)
         if self.asker is not None:
             self.asker.on_origin_lost(error)
@@ -116,7 +142,7 @@ class OriginLink:
             self.asker.on_origin_drained()
 
     def close(self) -> None:
-        self.asker = None
+        self.asker = self._on_secured = self._on_unsecured = None
         if not self.link.closed:
             if self.link.tls is not None and self.link.secured:
                 self.link.finish()
@@ -144,12 +170,13 @@ class Upstreams:
         self.loop = loop
         self.context = context
         self.trust = 0
-        self._resolve = resolve
+        self.resolve = resolve
         self._guard = guard
         self._idle: OrderedDict[Origin, list[OriginLink]] = OrderedDict()
         self._idle_count = 0
         self._sessions: OrderedDict[Origin, tuple[ssl.SSLSession, float]] = OrderedDict()
         self._open: set[OriginLink] = set()
+        self.dialling: set[_Dial] = set()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -198,6 +225,9 @@ class Upstreams:
         while self._idle_count > self.limits.max_pool_idle:
             next(iter(self._idle.values()))[0].close()
 
+    def opened(self, link: OriginLink) -> None:
+        self._open.add(link)
+
     def forget(self, gone: OriginLink) -> None:
         self._open.discard(gone)
         idle = self._idle.get(gone.origin)
@@ -214,97 +244,41 @@ class Upstreams:
                 link.close()
 
     def close(self) -> None:
+        for dial in list(self.dialling):
+            dial.cancel()
         for link in list(self._open):
             link.close()
 
-    async def dial(self, origin: Origin) -> OriginLink:
-        """A new connection, verified where it is TLS.  Raises DialError."""
-        try:
-            async with asyncio.timeout(self.limits.dial_s):
-                sock, address = await self.connect(origin.host, origin.port, guarded=origin.guarded)
-                link = OriginLink(self, origin, sock)
-                self._open.add(link)
-                if not origin.tls:
-                    link.link.resume()
-                    return link
-                try:
-                    async with asyncio.timeout(self.limits.handshake_s):
-                        await link.secure(self.context, self._session(origin))
-                except BaseException as exc:
-                    link.close()
-                    # ValueError: a name that TLS cannot ask for
-                    if isinstance(exc, (OSError, ValueError)) and not isinstance(exc, TimeoutError):
-                        self._sessions.pop(origin, None)
-                        fault = fault_of(exc)
-                        raise DialError(fault.reason, fault.text, exc, address) from exc
-                    raise
-                return link
-        except TimeoutError as exc:
-            raise DialError("origin-timeout", "the origin did not answer in time") from exc
+    def dial(self, origin: Origin, on_done: Callable[[OriginLink], None], on_failed: OnFailed) -> None:
+        """Make a new connection, verified where it is TLS, and tell of it once; be it before this returns."""
+        _Dial(self, origin, on_failed, on_link=on_done).start()
 
-    async def connect(self, host: str, port: int, *, guarded: bool) -> tuple[socket, Address]:
-        """A TCP connection to the first address of ``host`` that is permitted and answers.  Raises DialError."""
-        try:
-            addresses = await self._resolve(host)
-        except TimeoutError:
-            raise
-        except Exception as exc:  # whatever the resolver raises, the name has no address here
-            reason = _NAMELESS.get(getattr(exc, "reason", ""), "name-failed")
-            raise DialError(reason, f"the name could not be resolved: {exc}") from exc
+    def connect(self, origin: Origin, on_done: OnConnected, on_failed: OnFailed) -> None:
+        """Make a TCP connection to the first address that is permitted and answers; as ``dial``, without its TLS."""
+        _Dial(self, origin, on_failed, on_connected=on_done).start()
+
+    def permitted(self, origin: Origin, addresses: Sequence[Address]) -> list[Address]:
+        """Those of a name's addresses that may be dialled.  Raises DialError where none may."""
         if not addresses:
             raise DialError("name-unknown", "the name has no address")
-        why = [self._guard(address, port, guarded) for address in addresses[:MAX_ADDRESSES]]
-        permitted = [address for address, refused in zip(addresses, why, strict=False) if refused is None]
+        permitted, why = list[Address](), ""
+        for address in addresses[:MAX_ADDRESSES]:
+            refused = self._guard(address, origin.port, origin.guarded)
+            if refused is None:
+                permitted.append(address)
+            else:
+                why = why or refused
         if not permitted:
-            raise DialError("destination", next(filter(None, why)))
-        try:
-            return await self._first_of(_by_turns(permitted), port)
-        except (OSError, TimeoutError) as exc:
-            raise DialError("origin-unreachable", fault_of(exc).text, exc) from exc
+            raise DialError("destination", why)
+        return permitted
 
-    async def _first_of(self, addresses: list[Address], port: int) -> tuple[socket, Address]:
-        """A connection to the first that answers.  Each next one is tried when one has failed, or has not answered
-        within STAGGER_S: a family that leads nowhere costs a moment, not a timeout (RFC 8305).
-        """
-        if len(addresses) == 1:
-            return await self._connect_to(addresses[0], port), addresses[0]
-        trying: dict[asyncio.Task[socket], Address] = {}
-        failed: BaseException = TimeoutError()
-        waiting = list(addresses)
-        try:
-            while waiting or trying:
-                if waiting:
-                    address = waiting.pop(0)
-                    trying[self.loop.create_task(self._connect_to(address, port))] = address
-                stagger_s = STAGGER_S if waiting else None
-                done, _ = await asyncio.wait(trying, timeout=stagger_s, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    address = trying.pop(task)
-                    error = task.exception()
-                    if error is None:
-                        return task.result(), address
-                    failed = error
-            raise failed
-        finally:
-            for task in trying:
-                task.add_done_callback(_drop)
-                task.cancel()
-
-    async def _connect_to(self, address: Address, port: int) -> socket:
-        sock = socket(AF_INET if address.version == 4 else AF_INET6, SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            async with asyncio.timeout(self.limits.connect_s):
-                await self.loop.sock_connect(sock, (str(address), port))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _session(self, origin: Origin) -> ssl.SSLSession | None:
+    def session(self, origin: Origin) -> ssl.SSLSession | None:
+        """One that may be resumed."""
         session, since = self._sessions.get(origin, (None, 0.0))
         return session if self.loop.time() - since < SESSION_LIFE_S else None
+
+    def forget_session(self, origin: Origin) -> None:
+        self._sessions.pop(origin, None)
 
     def _remember_session(self, used: OriginLink) -> None:
         tls = used.link.tls
@@ -317,14 +291,136 @@ class Upstreams:
                 self._sessions.popitem(last=False)
 
 
-def _by_turns(addresses: list[Address]) -> list[Address]:
-    """The families alternating, in the order given otherwise."""
-    first = [address for address in addresses if address.version == addresses[0].version]
-    second = [address for address in addresses if address.version != addresses[0].version]
-    return [address for pair in zip_longest(first, second) for address in pair if address is not None]
+class _Dial:
+    """One name on its way to a connection: resolved, judged, connected, secured; all within ``dial_s``."""
 
+    __slots__ = (
+        "_link",
+        "_on_connected",
+        "_on_failed",
+        "_on_link",
+        "_origin",
+        "_pool",
+        "_race",
+        "_resolving",
+        "_timer",
+        "_until",
+    )
 
-def _drop(task: "asyncio.Task[socket]") -> None:
-    """Close what a race has won too late."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().close()
+    def __init__(
+        self,
+        pool: Upstreams,
+        origin: Origin,
+        on_failed: OnFailed,
+        *,
+        on_link: Callable[[OriginLink], None] | None = None,
+        on_connected: OnConnected | None = None,
+    ) -> None:
+        self._pool = pool
+        self._origin = origin
+        self._on_failed = on_failed
+        self._on_link = on_link
+        self._on_connected = on_connected
+        self._until = pool.loop.time() + pool.limits.dial_s
+        self._timer: asyncio.TimerHandle | None = pool.loop.call_at(self._until, self._late)
+        self._resolving: asyncio.Task[None] | None = None
+        self._race: Race | None = None
+        self._link: OriginLink | None = None
+        pool.dialling.add(self)
+
+    def start(self) -> None:
+        try:
+            found = self._pool.resolve(self._origin.host)
+        except Exception as exc:
+            self._nameless(exc)
+            return
+        if isinstance(found, Sequence):
+            self._resolved(found)
+        else:
+            self._resolving = self._pool.loop.create_task(self._resolve(found))
+
+    async def _resolve(self, answer: Awaitable[Sequence[Address]]) -> None:
+        try:
+            found = await answer
+        except Exception as exc:
+            self._resolving = None
+            self._nameless(exc)
+        else:
+            self._resolving = None
+            self._resolved(found)
+
+    def _nameless(self, exc: Exception) -> None:
+        """Whatever the resolver raises, the name has no address here."""
+        if isinstance(exc, TimeoutError):
+            self._late()
+            return
+        reason = _NAMELESS.get(getattr(exc, "reason", ""), "name-failed")
+        self._fail(DialError(reason, f"the name could not be resolved: {exc}", exc))
+
+    def _resolved(self, addresses: Sequence[Address]) -> None:
+        try:
+            permitted = self._pool.permitted(self._origin, addresses)
+        except DialError as exc:
+            self._fail(exc)
+            return
+        loop, connect_s = self._pool.loop, self._pool.limits.connect_s
+        port = self._origin.port
+        self._race = Race(loop, by_turns(permitted), port, connect_s, self._connected, self._unreachable)
+        self._race.start()
+
+    def _unreachable(self, exc: Exception) -> None:
+        self._fail(DialError("origin-unreachable", fault_of(exc).text, exc))
+
+    def _connected(self, sock: socket, address: Address) -> None:
+        pool, origin, self._race = self._pool, self._origin, None
+        if self._on_connected is not None:
+            self._over()
+            self._on_connected(sock, address)
+            return
+        self._link = link = OriginLink(pool, origin, sock)
+        pool.opened(link)
+        if not origin.tls:
+            link.link.resume()
+            self._secured(link)
+            return
+        self._wait(min(self._until, pool.loop.time() + pool.limits.handshake_s))
+        link.secure(pool.context, pool.session(origin), self._secured, lambda exc: self._unsecured(exc, address))
+
+    def _secured(self, link: OriginLink) -> None:
+        self._over()
+        assert self._on_link is not None
+        self._on_link(link)
+
+    def _unsecured(self, exc: Exception, address: Address) -> None:
+        self._pool.forget_session(self._origin)
+        fault = fault_of(exc)
+        self._fail(DialError(fault.reason, fault.text, exc, address))
+
+    def _wait(self, until: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._pool.loop.call_at(until, self._late)
+
+    def _late(self) -> None:
+        self._fail(DialError("origin-timeout", "the origin did not answer in time"))
+
+    def _fail(self, error: DialError) -> None:
+        self.cancel()
+        self._on_failed(error)
+
+    def cancel(self) -> None:
+        """End it, and tell of nothing."""
+        link, self._link = self._link, None
+        self._over()
+        if self._race is not None:
+            self._race.cancel()
+        if self._resolving is not None:
+            self._resolving.cancel()
+        if link is not None:
+            link.close()
+
+    def _over(self) -> None:
+        self._pool.dialling.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -150,7 +150,6 @@ async def start_points(
     """
     server = DnsServer(dns, live, sink, Forwarder(await asyncio.to_thread(upstream_context, tuple(trust))))
     await server.start(sockets.get(Role.DNS_UDP, ()), sockets.get(Role.DNS_TCP, ()))
-    resolve: Callable[[str], Awaitable[Sequence[Address]]] = server.resolver().resolve
     context = await asyncio.to_thread(origin_context, tuple(trust))
     helpers = context_of(endpoint_tls, required=True) if endpoint_tls else None
     running = Inspector(
@@ -158,7 +157,7 @@ async def start_points(
         live,
         leaves_of(authority, crl_url),
         context,
-        resolve,
+        server.resolver().addresses,
         sink,
         time.time,
         endpoint_tls=helpers,

@@ -52,9 +52,20 @@ class Pool:
     def origin(self, host: str = "www.example", *, tls: bool = True) -> Origin:
         return Origin(tls, host, self.server.port)
 
+    async def dial(self, origin: Origin) -> OriginLink:
+        done: asyncio.Future[OriginLink] = asyncio.get_running_loop().create_future()
+        self.upstreams.dial(origin, done.set_result, done.set_exception)
+        return await done
+
+    async def connect(self, host: str, port: int) -> tuple[socket.socket, Address]:
+        done: asyncio.Future[tuple[socket.socket, Address]] = asyncio.get_running_loop().create_future()
+        origin = Origin(False, host, port)
+        self.upstreams.connect(origin, lambda *made: done.set_result(made), done.set_exception)
+        return await done
+
     async def used(self, origin: Origin) -> OriginLink:
         """Dial and ask once, so that there is something to keep."""
-        link = await self.upstreams.dial(origin)
+        link = await self.dial(origin)
         await self.ask(link)
         return link
 
@@ -201,7 +212,7 @@ async def test_another_trust_resumes_no_session_and_uses_no_connection_of_the_ol
         there.upstreams.give_back(busy)
         assert there.upstreams.counts == {"origin_connections": 0, "origin_idle": 0} and busy.link.closed
         with pytest.raises(DialError) as refused:
-            await there.upstreams.dial(there.origin())
+            await there.dial(there.origin())
         assert refused.value.reason == "origin-unknown-issuer"
         there.upstreams.replace_trust(origin_ca().trusting())
         again = await there.used(there.origin())
@@ -212,7 +223,7 @@ async def test_the_very_address_that_was_checked_is_dialled() -> None:
     async with pool() as there:
         there.names["www.example"] = [V4_2, V4]
         there.refused[V4_2] = "loopback"
-        link = await there.upstreams.dial(there.origin())
+        link = await there.dial(there.origin())
         assert link.link.sock.getpeername()[0] == "127.0.0.1"
         assert there.asked == [(V4_2, there.server.port, False), (V4, there.server.port, False)]
 
@@ -220,17 +231,17 @@ async def test_the_very_address_that_was_checked_is_dialled() -> None:
 async def test_each_dial_is_checked_anew() -> None:
     """DNS rebinding: the name leads elsewhere the second time."""
     async with pool() as there:
-        await there.upstreams.dial(there.origin())
+        await there.dial(there.origin())
         there.refused[V4] = "loopback"
         with pytest.raises(DialError) as refused:
-            await there.upstreams.dial(there.origin())
+            await there.dial(there.origin())
         assert (refused.value.reason, refused.value.why) == ("destination", "loopback")
 
 
 async def test_the_next_address_is_tried() -> None:
     async with pool() as there:
         there.names["www.example"] = [ip_address("127.0.0.3"), V4]  # nobody listens on the first
-        assert (await there.upstreams.dial(there.origin())).link.sock.getpeername()[0] == "127.0.0.1"
+        assert (await there.dial(there.origin())).link.sock.getpeername()[0] == "127.0.0.1"
 
 
 async def test_an_address_that_does_not_answer_costs_a_moment() -> None:
@@ -246,37 +257,35 @@ async def test_an_address_that_does_not_answer_costs_a_moment() -> None:
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
         async with server, pool(Limits(connect_s=30, dial_s=20)) as there:
             there.names["www.example"] = [ip_address("127.0.0.4"), V4]
-            sock, address = await there.upstreams.connect("www.example", port, guarded=False)
+            sock, address = await there.connect("www.example", port)
             assert (address, sock.getpeername()[0]) == (V4, "127.0.0.1")
             sock.close()
         for filler in fillers:
             filler.close()
 
 
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (["::1", "::2", "127.0.0.1"], ["::1", "127.0.0.1", "::2"]),
-        (["127.0.0.1", "::1", "127.0.0.2", "::2"], ["127.0.0.1", "::1", "127.0.0.2", "::2"]),
-        (["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "127.0.0.2"]),
-    ],
-)
-async def test_families_are_tried_by_turns(
-    found: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[str] = []
+async def test_a_name_that_is_known_is_not_waited_for() -> None:
     async with pool() as there:
-        there.names["www.example"] = [ip_address(text) for text in found]
-        loop = asyncio.get_running_loop()
+        there.upstreams.resolve = lambda name: [V4]
+        assert (await there.dial(there.origin())).link.secured
 
-        async def refuses(sock: socket.socket, address: tuple[str, int]) -> None:
-            tried.append(address[0])
-            raise ConnectionRefusedError(111, "refused")
 
-        monkeypatch.setattr(loop, "sock_connect", refuses)
-        with pytest.raises(DialError) as failed:
-            await there.upstreams.connect("www.example", 443, guarded=False)
-    assert (tried, failed.value.reason) == (expected, "origin-unreachable")
+async def test_what_is_still_dialled_at_the_end_is_dropped() -> None:
+    over, ends = asyncio.Event(), list[object]()
+
+    async def never(name: str) -> Sequence[Address]:
+        await over.wait()
+        return []
+
+    async with pool() as there:
+        there.upstreams.resolve = never
+        there.upstreams.dial(there.origin(), ends.append, ends.append)
+        await asyncio.sleep(0)
+        assert len(there.upstreams.dialling) == 1
+        there.upstreams.close()
+        over.set()
+        await asyncio.sleep(0)
+        assert (ends, len(there.upstreams.dialling)) == ([], 0)
 
 
 @pytest.mark.parametrize(("listed", "reason"), [(7, None), (8, "origin-unreachable")])
@@ -284,10 +293,10 @@ async def test_so_many_addresses_are_tried_and_no_more(listed: int, reason: str 
     async with pool() as there:
         there.names["www.example"] = [ip_address("127.0.0.3")] * listed + [V4]
         if reason is None:
-            assert await there.upstreams.dial(there.origin())
+            assert await there.dial(there.origin())
             return
         with pytest.raises(DialError) as failed:
-            await there.upstreams.dial(there.origin())
+            await there.dial(there.origin())
         assert failed.value.reason == reason
 
 
@@ -304,7 +313,7 @@ async def test_a_name_that_leads_nowhere(found: Sequence[Address] | Exception, r
     async with pool() as there:
         there.names["www.example"] = found
         with pytest.raises(DialError) as failed:
-            await there.upstreams.dial(there.origin())
+            await there.dial(there.origin())
         assert failed.value.reason == reason
 
 
@@ -320,7 +329,7 @@ async def test_a_name_that_leads_nowhere(found: Sequence[Address] | Exception, r
 async def test_an_origin_that_is_not_believed_is_not_kept(server: ssl.SSLContext, reason: str) -> None:
     async with pool(server=server) as there:
         with pytest.raises(DialError) as refused:
-            await there.upstreams.dial(there.origin())
+            await there.dial(there.origin())
         assert (refused.value.reason, refused.value.address) == (reason, V4)
         assert there.upstreams.counts == {"origin_connections": 0, "origin_idle": 0}
 
@@ -333,7 +342,7 @@ async def test_an_origin_that_speaks_no_tls() -> None:
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
     async with server, pool() as there:
         with pytest.raises(DialError) as refused:
-            await there.upstreams.dial(Origin(True, "www.example", server.sockets[0].getsockname()[1]))
+            await there.dial(Origin(True, "www.example", server.sockets[0].getsockname()[1]))
         assert refused.value.reason == "origin-not-tls"
 
 
@@ -347,7 +356,7 @@ async def test_an_origin_that_says_nothing_in_its_handshake() -> None:
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server, pool(Limits(handshake_s=0.2)) as there:
         with pytest.raises(DialError) as refused:
-            await there.upstreams.dial(Origin(True, "www.example", server.sockets[0].getsockname()[1]))
+            await there.dial(Origin(True, "www.example", server.sockets[0].getsockname()[1]))
         assert refused.value.reason == "origin-timeout"
         assert there.upstreams.counts["origin_connections"] == 0
         over.set()
@@ -356,5 +365,5 @@ async def test_an_origin_that_says_nothing_in_its_handshake() -> None:
 async def test_nobody_listens() -> None:
     async with pool() as there:
         with pytest.raises(DialError) as failed:
-            await there.upstreams.dial(Origin(True, "www.example", free_port()))
+            await there.dial(Origin(True, "www.example", free_port()))
         assert (failed.value.reason, failed.value.why) == ("origin-unreachable", "it refuses connections")

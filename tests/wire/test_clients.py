@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.internet import GATEWAY, HOME, files_below, offer
+from tests.wire.internet import ADDRESS, GATEWAY, HOME, files_below, offer
 from tests.wire.peers import PEERS, PROXY_ADDRESS, Fetched, git_clone, git_environment
 from tests.wire.world import BY_DEFAULT, INSPECTION_CA, ORIGIN_CA, ORIGIN_TEXT, PROXY, World, check_line
 
@@ -78,6 +78,10 @@ CURLS = {
     "plain HTTP": Curl(
         arguments=("-x", PROXY, "http://inspected.example/"),
         host=INSPECTED, out=f"200 1.1 {HOME_BYTES}", action="open", detail="GET /",
+    ),
+    "plain HTTP to an address": Curl(
+        arguments=("-x", PROXY, f"http://{ADDRESS}/"),
+        host=ADDRESS, out=f"200 1.1 {HOME_BYTES}", action="open", detail="GET /",
     ),
     "plain HTTP, bypassed": Curl(
         arguments=("-x", PROXY, "http://app.pin.example/"),
