@@ -44,7 +44,7 @@ dist: $(VENV)/tools  ## build dist/steering-*.whl, which holds everything
 	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
 	@ls dist/*.whl
 
-bench: $(VENV)/tools .deps/ready  ## measure against the peers, side by side (ARGS="policy --quick")
+bench: $(VENV)/tools .deps/bench-ready  ## measure against the peers, side by side (ARGS="policy --quick")
 	@exec $(BIN)/python -m bench $(ARGS)
 
 agreement: $(VENV)/tools .deps/ready  ## a million random flows through every enforcement point (FLOWS=..., SEED=...)
@@ -73,7 +73,12 @@ $(VENV)/tools: $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --group test --group engines --group lint
 	@touch $@
 
-.deps/ready: tools/test-setup.sh
+.deps/ready: tools/test-setup.sh tools/install.sh
 	@mkdir -p .deps
 	@tools/test-setup.sh </dev/null
+	@touch $@
+
+.deps/bench-ready: tools/bench-setup.sh tools/install.sh
+	@mkdir -p .deps
+	@PYTHON=$(PYTHON) tools/bench-setup.sh </dev/null
 	@touch $@

@@ -1,8 +1,9 @@
 """Every measurement, one after the other: ``python -m bench [NAME ...] [--quick] [--write]``, or ``make bench``.
 
-A measurement is a module beside this one that runs by itself (``python -m bench.dns``) and prints a table; rows as
-one line of JSON at its end are taken where there is one, else the table is read.  What was found is kept in
+A measurement is a module beside this one that runs by itself (``python -m bench.dns``) and prints its tables, and at
+its end one line of JSON: rows, or an Outcome with what of the targets holds.  What was found is kept in
 bench/results/; ``--write`` also puts it into docs/measurements.json, from which ``make docs`` prints the pages.
+The exit code is 1 where a measurement failed or a target's limit was missed.
 """
 
 import argparse
@@ -17,27 +18,29 @@ from pathlib import Path
 from typing import TypedDict
 
 from bench.report import Row
+from bench.targets import Verdict
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PUBLISHED = HERE.parent / "docs" / "measurements.json"
 FIRST = ("policy", "pac", "dns", "inspector")
-NOT_MEASUREMENTS = frozenset({"__main__", "report"})
+_MEASURES = 'if __name__ == "__main__":'
 
 
 class Result(TypedDict):
-    """text: what was printed for people.  rows: the same as values, [] where they could not be read."""
+    """text: what was printed for people.  rows: the figures in it.  targets: what of them has to hold, and does."""
 
     when: str
     machine: str
     quick: bool
     text: str
     rows: list[Row]
+    targets: list[Row]
 
 
 def measurements() -> list[str]:
     """The modules that measure something, the main ones first."""
-    found = {path.stem for path in HERE.glob("*.py")} - NOT_MEASUREMENTS
+    found = {path.stem for path in HERE.glob("*.py") if _MEASURES in path.read_text("utf-8")} - {"__main__"}
     return [name for name in FIRST if name in found] + sorted(found - set(FIRST))
 
 
@@ -49,21 +52,25 @@ def run(name: str, *, quick: bool) -> Result | None:
         lines = []
         for line in process.stdout:
             lines.append(line.rstrip("\n"))
-            if not line.startswith("["):
+            if not line.startswith(_ENCODED):
                 print(line, end="", flush=True)
     if process.returncode != 0:
         return None
-    text, rows = parse_output(lines)
+    text, rows, targets = parse_output(lines)
     now = datetime.now(UTC).strftime("%Y-%m-%d")
-    return Result(when=now, machine=machine(), quick=quick, text=text, rows=rows)
+    return Result(when=now, machine=machine(), quick=quick, text=text, rows=rows, targets=targets)
 
 
-def parse_output(lines: list[str]) -> tuple[str, list[Row]]:
-    """What a measurement printed, as (text for people, rows)."""
-    printed = [line for line in lines if not line.startswith("[")]
-    encoded = [line for line in lines if line.startswith("[")]
+_ENCODED = ("[", "{")
+
+
+def parse_output(lines: list[str]) -> tuple[str, list[Row], list[Row]]:
+    """What a measurement printed, as (text for people, rows, targets)."""
+    printed = [line for line in lines if not line.startswith(_ENCODED)]
+    encoded = [line for line in lines if line.startswith(_ENCODED)]
     text = "\n".join(printed).strip("\n")
-    return text, json.loads(encoded[-1]) if encoded else parse_table(text)
+    found = json.loads(encoded[-1]) if encoded else parse_table(text)
+    return (text, found["figures"], found["targets"]) if isinstance(found, dict) else (text, found, [])
 
 
 def parse_table(text: str) -> list[Row]:
@@ -123,9 +130,15 @@ def main() -> int:
     if given.write:
         publish(results)
         print("\npublished in docs/measurements.json; now run: make docs")
-    if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    missed = [
+        f"{name}: {row['what']}, {row['figure']} against {row['against']}: {row['found']}, at most {row['must']}"
+        for name, result in results.items()
+        for row in result["targets"]
+        if row["verdict"] == Verdict.MISSED.value
+    ]
+    for line in (*(f"failed: {name}" for name in failed), *(f"missed: {line}" for line in missed)):
+        print(line, file=sys.stderr)
+    return 1 if failed or missed else 0
 
 
 if __name__ == "__main__":

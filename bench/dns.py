@@ -1,244 +1,337 @@
-"""What an answer costs: CPU per query and queries a second, beside a bare Python echo and other DNS servers.
+"""What a DNS answer costs: CPU per query beside dnsmasq, unbound, dnslib's own server, and an echo written in C.
 
-    python -m bench.dns [--quick]
+    python -m bench.dns [--quick] [--only WORD]
 
-One worker, one client, 64 questions in flight, over 2,000 names; the rules have 20,000.  ``steered`` names get the
-inspector's address, ``cached`` ones an answer that an upstream gave before.  The client shares the cores with the
-server, so queries a second are a floor (a client in C would ask faster); CPU per answered query is the figure to
-compare, and ``x echo`` sets it beside what the sockets alone cost in Python.  dnslib's own server answers every name
-with one constant address; dnsmasq and unbound are measured where they are installed.
+Every server runs at once with one worker on the first processor; the client, a C program with 64 queries in flight,
+and the upstream are on the second.  ``steered`` names get the inspector's address, ``cached`` ones are bypassed and
+were asked before; half of the queries are of each kind.  The echo is what the sockets alone cost.  Ours is ``steering
+serve`` with its counters on and its query log off, as the peers' are.  Servers are asked in turn within each round;
+ratios are those of the same round.
 """
 
 import argparse
-import asyncio
-import contextlib
-import multiprocessing
-import os
-import shutil
+import random
 import socket
-import statistics
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from ipaddress import ip_address
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import dnslib
-import dnslib.server
+from bench.cost import cpu_ns
+from bench.load import Load, Loaded, program, run
+from bench.outcome import outcome, print_outcome, say
+from bench.peers import Running, dnslib_server, dnsmasq, steering, unbound
+from bench.processes import CLIENT_CPU, Stage, interruptible
+from bench.queries import AAAA, HTTPS, A, query, random_case, shuffled, write
+from bench.rounds import Case, Failed, Measuring, Results, Sample, run_rounds
+from bench.targets import Target
+from steering.control.listening import Role
+from tests.kit import free_port_both
+from tests.service import LiveService, Settings
 
-from bench.report import Row, print_rows
-from steering.policy import RulesModel, compile_policy, rule_set
-from steering.policy.live import Live
-from steering_dns import DnsServer, DnsSettings, Forwarder, parse_upstream
+STEERED, INSPECTOR, REAL = "steered.example", "192.0.2.1", "93.184.215.14"
+KNOWN = 1000  # names of each kind
+DOMAINS, MANY_DOMAINS, MANY_NAMES = 100, 100_000, 1_000_000
+SEED = 20_260_101
+WARM_S = 120  # answers are kept for 300 s at most
 
-WINDOW = 64  # queries in flight
-NAMES = 2000
-CASES = {"steered": "n{}.steered.example", "cached": "b{}.example"}
-Address = tuple[str, int]
+PLAIN, MIXED, CASE_0X20 = "steered and cached, A", "the same, A AAAA HTTPS with EDNS DO", "the same, random case"
+SCALE, MISSES, LOGGED = "a million names, by domains in the rules", "not cached, forwarded", "query log on"
+SWAP, WORKERS = f"swap of {MANY_DOMAINS:,} domains at 5,000 queries a second", "steered and cached, A, by workers"
 
-
-def serve_echo(sock: socket.socket) -> None:
-    while True:
-        packet, address = sock.recvfrom(4096)
-        sock.sendto(packet, address)
-
-
-class _Upstream(asyncio.DatagramProtocol):
-    """One address for every name; asked while warming up only."""
-
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        question = data[12 : data.index(0, 12) + 5]
-        answer = b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\xcb\0\x71\1"
-        self._transport.sendto(data[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + question + answer, addr)
-
-
-def serve_ours(sock: socket.socket) -> None:
-    rules = {"rules": [{"name": "pinned", "domains": [f"b{i}.example" for i in range(20_000)]}]}
-    live = Live(compile_policy(rule_set(RulesModel.model_validate(rules))))
-
-    async def serve() -> None:
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(_Upstream, local_addr=("127.0.0.1", 0))
-        upstream = parse_upstream(f"udp://127.0.0.1:{transport.get_extra_info('sockname')[1]}")
-        settings = DnsSettings(inspector_addresses=(ip_address("192.0.2.1"),), upstreams=(upstream,))
-        await DnsServer(settings, live, lambda line: None, Forwarder()).start([sock], [])
-        await asyncio.Event().wait()
-
-    try:
-        import uvloop
-
-        uvloop.run(serve())
-    except ImportError:
-        asyncio.run(serve())
+TARGETS = (
+    Target(case=PLAIN, against=("dnsmasq", "unbound"), must=1.5, aim=0.95),
+    Target(case=PLAIN, against=("echo in C",), must=2.2, aim=1.5),
+    Target(case=PLAIN, against=("dnslib",), must=1 / 15),
+    Target(case=MIXED, against=("dnsmasq", "unbound"), must=1.5, aim=0.95),
+    Target(case=MIXED, against=("echo in C",), must=2.2, aim=1.5),
+    Target(case=CASE_0X20, against=("dnsmasq", "unbound"), must=1.5, aim=0.95),
+    Target(case=CASE_0X20, against=("echo in C",), must=2.2, aim=1.5),
+    Target(case=SCALE, ours="100,000 domains", against=("100 domains",), must=1.2, aim=1.05),
+    Target(case=MISSES, against=("unbound",), must=1.6, aim=1.0),
+    Target(case=LOGGED, against=("dnsmasq", "unbound"), must=1.5, aim=1.0),
+    Target(case=SWAP, figure="p99_ms", must=10, aim=3, unit="ms"),
+    Target(case=SWAP, figure="failed", must=0, unit="lost"),
+    Target(case=WORKERS, ours="two", against=("one",), must=1.1),
+)
 
 
-class _Answers(dnslib.server.BaseResolver):  # type: ignore[misc]  # dnslib has no types
-    def resolve(self, request: dnslib.DNSRecord, handler: object) -> dnslib.DNSRecord:
-        reply = request.reply()
-        reply.add_answer(dnslib.RR(request.q.qname, rdata=dnslib.A("192.0.2.1"), ttl=30))
-        return reply
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """upstream: the port of a name server that knows every name."""
+
+    stage: Stage
+    upstream: int
+    settings: Settings
+
+    def write(self, name: str, packets: Sequence[bytes]) -> Path:
+        return write(self.stage.folder / f"{name}.queries", packets)
 
 
-def serve_dnslib(sock: socket.socket) -> None:
-    address, port = sock.getsockname()
-    sock.close()
-    logger = dnslib.server.DNSLogger(log="-request,-reply,-truncated,-error", prefix=False)
-    while True:  # it binds for itself, which fails until the parent has let go of the port
-        with contextlib.suppress(OSError):
-            dnslib.server.DNSServer(_Answers(), address=address, port=port, logger=logger).start()
-        time.sleep(0.01)
+def start_world(stage: Stage) -> World:
+    upstream = free_port_both()
+    stage.start([program("dnsanswer"), "127.0.0.1", str(upstream), REAL], cpu=CLIENT_CPU)
+    settings: Settings = {"dns": {"inspector_addresses": [INSPECTOR], "upstreams": [f"udp://127.0.0.1:{upstream}"]}}
+    return World(stage=stage, upstream=upstream, settings=settings)
 
 
-@contextlib.contextmanager
-def forked(serve: Callable[[socket.socket], None]) -> Iterator[tuple[Address, int]]:
-    """A server of ours in a process of its own: where it listens, and its pid."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
-    sock.bind(("127.0.0.1", 0))
-    process = multiprocessing.get_context("fork").Process(target=serve, args=(sock,), daemon=True)
-    process.start()
-    address = sock.getsockname()
-    sock.close()
-    assert process.pid is not None
-    try:
-        yield address, process.pid
-    finally:
-        process.terminate()
-        process.join()
+def bypassed_domain(number: int) -> str:
+    return f"b{number}.example"
 
 
-def dnsmasq(port: int, folder: Path) -> list[str]:
-    local = [f"--address=/{name}/192.0.2.1" for name in ("steered.example", "example")]
-    return ["dnsmasq", "-k", f"-p{port}", "-a127.0.0.1", "-z", "-C/dev/null", "-R", "-h", f"-x{folder}/pid", *local]
+def rules(domains: int, revision: int = 0) -> list[dict[str, object]]:
+    """A hundred domains that are asked for, and others up to so many.  revision: other ones in each."""
+    others = [f"host{i}.r{revision}-{i % 977}.example" for i in range(domains - DOMAINS)]
+    parts = {f"others {start}": others[start : start + 1000] for start in range(0, len(others), 1000)}
+    asked = {"asked": list(map(bypassed_domain, range(DOMAINS)))}
+    return [{"name": name, "domains": domains} for name, domains in (asked | parts).items()]
 
 
-def unbound(port: int, folder: Path) -> list[str]:
-    config = folder / "unbound.conf"
-    config.write_text(
-        f'server:\n interface: 127.0.0.1@{port}\n do-daemonize: no\n username: ""\n chroot: ""\n num-threads: 1\n'
-        f' use-syslog: no\n pidfile: "{folder}/pid"\n local-zone: "example." redirect\n'
-        ' local-data: "example. 30 A 192.0.2.1"\nremote-control:\n control-enable: no\n'
-    )
-    return ["unbound", "-d", "-c", str(config)]
+class Fleet:
+    """Servers by name, each started when it is first asked for; what cannot be had is noted once."""
 
+    def __init__(self, world: World, notes: list[str]) -> None:
+        self.world, self._notes = world, notes
+        self._found: dict[str, Running | None] = {}
+        self.services: dict[str, LiveService] = {}
 
-@contextlib.contextmanager
-def started(command: Callable[[int, Path], list[str]]) -> Iterator[tuple[Address, int]]:
-    """Another project's server."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        address: Address = probe.getsockname()
-    with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen(command(address[1], Path(folder)), stderr=subprocess.DEVNULL)
+    def __getitem__(self, name: str) -> Running | None:
+        if name not in self._found:
+            self._found[name] = self._start(name)
+        return self._found[name]
+
+    def _start(self, name: str) -> Running | None:
+        say(f"starting {name}")
         try:
-            yield address, process.pid
-        finally:
-            process.terminate()
-            process.wait()
+            server = self._ours(name) if name in OURS else self._peer(name)
+        except Failed as failure:
+            self._notes.append(str(failure))
+            return None
+        if not answers(server):
+            self._notes.append(f"{name} does not answer")
+            return None
+        return server
+
+    def _ours(self, name: str) -> Running:
+        domains, workers, dns = OURS[name]
+        world = self.world
+        settings = {**world.settings, "dns": {**world.settings["dns"], **dns}}
+        folder = f"steering-{len(self.services)}"
+        server, service = steering.start(world.stage, folder, rules(domains), settings, workers=workers)
+        self.services[name] = service
+        return Running(pid=server.pid, port=server.ports[Role.DNS_UDP.value], ports=server.ports)
+
+    def _peer(self, name: str) -> Running:
+        world, log = self.world, self.world.stage.folder / f"{name}.queries.log"
+        asked = (world.stage, STEERED, INSPECTOR, world.upstream)
+        starting: dict[str, tuple[Callable[[], str | None], Callable[[], Running]]] = {
+            "dnsmasq": (dnsmasq.lacking, lambda: dnsmasq.start(*asked)),
+            "unbound": (unbound.lacking, lambda: unbound.start(*asked)),
+            "dnsmasq, log": (dnsmasq.lacking, lambda: dnsmasq.start(*asked, log=log)),
+            "unbound, log": (unbound.lacking, lambda: unbound.start(*asked, log=log)),
+            "dnslib": (lambda: None, lambda: dnslib_server.start(world.stage, INSPECTOR)),
+            "echo in C": (lambda: None, lambda: echo(world.stage)),
+        }
+        lacking, start = starting[name]
+        if missing := lacking():
+            raise Failed(missing)
+        return start()
 
 
-Starting = Callable[[], contextlib.AbstractContextManager[tuple[Address, int]]]
-SERVERS: dict[str, Starting] = {
-    "echo": lambda: forked(serve_echo),
-    "steering": lambda: forked(serve_ours),
-    "dnslib": lambda: forked(serve_dnslib),
+# Ours -> domains in the rules, workers, [dns] settings
+OURS: dict[str, tuple[int, int, dict[str, object]]] = {
+    "steering": (DOMAINS, 1, {}),
+    "steering, log": (DOMAINS, 1, {"query_log": True}),
+    "steering, 100,000 domains": (MANY_DOMAINS, 1, {}),
+    "steering, two workers": (DOMAINS, 2, {}),
 }
-PEERS: dict[str, Starting] = {"dnsmasq": lambda: started(dnsmasq), "unbound": lambda: started(unbound)}
 
 
-def measure(start: Starting, queries: list[bytes], seconds: float) -> tuple[float, float]:
-    """(microseconds of CPU per answered query, queries a second)."""
-    with start() as (address, pid), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(0.5)
-        client.connect(address)
-        warm(client, queries)
-        before, begun = cpu_s(pid), time.perf_counter()
-        answered = load(client, queries, seconds)
-        return (cpu_s(pid) - before) / answered * 1e6, answered / (time.perf_counter() - begun)
+def echo(stage: Stage) -> Running:
+    port = free_port_both()
+    return Running(pid=stage.start([program("dnsanswer"), "127.0.0.1", str(port), "echo"]), port=port)
 
 
-def warm(client: socket.socket, queries: list[bytes]) -> None:
-    """Every question once, each after the answer to the one before; the server may still be starting."""
-    until = time.perf_counter() + 60
-    for query in queries:
-        answered = False
-        while not answered and time.perf_counter() < until:
+def answers(server: Running) -> bool:
+    """Whether it does within a few seconds."""
+    asked = query(f"n0.{STEERED}")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.2)
+        sock.connect(("127.0.0.1", server.port))
+        for _ in range(50):
             try:
-                client.send(query)
-                while client.recv(4096)[:2] != query[:2]:
-                    pass  # an answer that came late
-                answered = True
-            except (TimeoutError, ConnectionRefusedError):
-                time.sleep(0.05)
+                sock.send(asked)
+                if sock.recv(4096)[:2] == asked[:2]:
+                    return True
+            except ConnectionRefusedError:
+                time.sleep(0.1)
+            except TimeoutError:
+                continue
+    return False
 
 
-def load(client: socket.socket, queries: list[bytes], seconds: float) -> int:
-    """Keep ``WINDOW`` questions in flight; how many were answered."""
-    answered = sent = in_flight = 0
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        try:
-            while in_flight < WINDOW:
-                client.send(queries[sent % len(queries)])
-                sent += 1
-                in_flight += 1
-            client.recv(4096)
-            answered += 1
-            in_flight -= 1
-        except (TimeoutError, ConnectionRefusedError):
-            in_flight = 0
-            time.sleep(0.05)
-    client.settimeout(0.2)
-    with contextlib.suppress(TimeoutError):
-        while in_flight:
-            client.recv(4096)
-            in_flight -= 1
-            answered += 1
-    client.settimeout(0.5)
-    return max(answered, 1)
+# What is asked
 
 
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def steered_names() -> list[str]:
+    return [f"n{i}.{STEERED}" for i in range(KNOWN)]
 
 
-def rows_of(rounds: int, seconds: float) -> list[Row]:
-    """Rounds are interleaved: a noisy moment then falls on all servers alike."""
-    servers = SERVERS | {name: start for name, start in PEERS.items() if shutil.which(name)}
-    queries = {
-        case: [dnslib.DNSRecord.question(form.format(i)).pack() for i in range(NAMES)] for case, form in CASES.items()
-    }
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for _ in range(rounds):
-        for case, asked in queries.items():
-            for name, start in servers.items():
-                found.setdefault((case, name), []).append(measure(start, asked, seconds))
-    rows: list[Row] = []
-    for (case, name), each in found.items():
-        cpu, rate = (statistics.median(column) for column in zip(*each, strict=True))
-        echo = statistics.median(cpu for cpu, _ in found[case, "echo"])
-        rows.append(
-            {
-                "answers": case,
-                "server": name,
-                "cpu_us": round(cpu, 1),
-                "x echo": round(cpu / echo, 2),
-                "qps": round(rate),
-            }
+def bypassed_names() -> list[str]:
+    return [f"w{i}.{bypassed_domain(i % DOMAINS)}" for i in range(KNOWN)]
+
+
+def plain_queries() -> list[bytes]:
+    return shuffled([query(name) for name in (*steered_names(), *bypassed_names())], SEED)
+
+
+def mixed_queries() -> list[bytes]:
+    names = (*steered_names(), *bypassed_names())
+    return shuffled([query(name, qtype, edns=True) for name in names for qtype in (A, AAAA, HTTPS)], SEED)
+
+
+def random_case_queries() -> list[bytes]:
+    chance = random.Random(SEED)
+    names = (*steered_names(), *bypassed_names())
+    return shuffled([query(random_case(name, chance)) for name in names for _ in range(60)], SEED)
+
+
+def million_queries() -> list[bytes]:
+    """A name in five is bypassed and known, all others are met once."""
+    known = [query(name) for name in bypassed_names()]
+    return [
+        known[i % KNOWN] if i % 5 == 0 else query(f"www.site{i}.{'shop' if i % 2 else 'news'}.example")
+        for i in range(MANY_NAMES)
+    ]
+
+
+def missed_queries() -> list[bytes]:
+    return [query(f"00000000.{bypassed_domain(i)}") for i in range(DOMAINS)]
+
+
+# What is done
+
+
+class Asking:
+    """Loads of one kind.  warm: asked first, where that was long ago, so that it is cached; so often."""
+
+    def __init__(
+        self, queries: Path, seconds: float, warm: Path | None = None, passes: int = 1, **options: object
+    ) -> None:
+        self._queries, self._seconds, self._warm, self._options = queries, seconds, warm, options
+        self._passes = passes
+        self._warmed: dict[int, float] = {}
+
+    def load(self, server: Running, **more: object) -> Loaded:
+        self.warm_up(server)
+        return run("dnsload", server.pid, **(self.options(server) | more))
+
+    def options(self, server: Running) -> dict[str, object]:
+        given: dict[str, object] = {
+            "connect": f"127.0.0.1:{server.port}",
+            "queries": self._queries,
+            "seconds": self._seconds,
+        }
+        return given | self._options
+
+    def warm_up(self, server: Running) -> None:
+        if self._warm is None or time.monotonic() - self._warmed.get(server.port, -WARM_S) < WARM_S:
+            return
+        # Each worker has its own cache, and of 17 sockets every pass takes another one for a query.
+        run(
+            "dnsload", server.pid, connect=f"127.0.0.1:{server.port}", queries=self._warm, sockets=17, once=self._passes
         )
-    return rows
+        self._warmed[server.port] = time.monotonic()
+
+    def measuring(self, server: Running, step: int = 0) -> Measuring:
+        """step: how far each round is from the one before it, in queries."""
+        return lambda number: self.load(server, start=number * step).sample()
+
+
+def swap(server: Running, service: LiveService, queries: Path, warm: Path) -> Measuring:
+    """Paced queries while other rules come into force."""
+    asking = Asking(queries, 8.0, warm, rate=5000)
+
+    def measure(number: int) -> Sample:
+        asking.warm_up(server)
+        service.write_rules(rules(MANY_DOMAINS, revision=number + 1))
+        with Load("dnsload", **asking.options(server)) as busy:
+            before = cpu_ns(server.pid)
+            busy.go()
+            service.reload()
+            return busy.result(server.pid, before).sample()
+
+    return measure
+
+
+# The whole
+
+_OURS = "steering"
+_LOCAL = (_OURS, "dnsmasq", "unbound", "echo in C")
+# case -> what its columns are called, and the server behind each
+COLUMNS: dict[str, dict[str, str]] = {
+    PLAIN: {name: name for name in (*_LOCAL, "dnslib")},
+    MIXED: {name: name for name in _LOCAL},
+    CASE_0X20: {name: name for name in _LOCAL},
+    SCALE: {"100 domains": _OURS, "100,000 domains": "steering, 100,000 domains"},
+    MISSES: {name: name for name in (_OURS, "dnsmasq", "unbound")},
+    LOGGED: {name: f"{name}, log" for name in (_OURS, "dnsmasq", "unbound")},
+    WORKERS: {"one": _OURS, "two": "steering, two workers"},
+    SWAP: {_OURS: "steering, 100,000 domains"},
+}
+
+
+def case_of(name: str, fleet: Fleet, seconds: float) -> Case:
+    """The case with those of its servers that can be had."""
+    servers = {column: server for column, asked in COLUMNS[name].items() if (server := fleet[asked])}
+    make = _swapping if name == SWAP else _asking
+    return Case(
+        name=name, unit="query", servers={c: make(name, fleet, seconds)(server) for c, server in servers.items()}
+    )
+
+
+def _asking(name: str, fleet: Fleet, seconds: float) -> Callable[[Running], Measuring]:
+    world = fleet.world
+    packets, step = {
+        MIXED: (mixed_queries, 0),
+        CASE_0X20: (random_case_queries, 0),
+        SCALE: (million_queries, MANY_NAMES // 10),
+        MISSES: (missed_queries, 1_000_000),
+    }.get(name, (plain_queries, 0))
+    asked = world.write(f"{packets.__name__}", packets())
+    warm = {MISSES: None, MIXED: asked}.get(name, world.write("plain_queries", plain_queries()))
+    options = {"unique": 1} if name == MISSES else {}
+    asking = Asking(asked, seconds, warm, 8 if name == WORKERS else 1, **options)
+    return lambda server: asking.measuring(server, step)
+
+
+def _swapping(name: str, fleet: Fleet, seconds: float) -> Callable[[Running], Measuring]:
+    queries = fleet.world.write("plain_queries", plain_queries())
+    service = fleet.services[COLUMNS[name][_OURS]]
+    return lambda server: swap(server, service, queries, queries)
+
+
+def measure(*, quick: bool, only: str) -> tuple[list[Case], Results, list[str]]:
+    """only: part of the names of the cases that are wanted."""
+    seconds, rounds = (0.5, 2) if quick else (1.0, 7)
+    notes: list[str] = []
+    with Stage() as stage:
+        fleet = Fleet(start_world(stage), notes)
+        cases = [case_of(name, fleet, seconds) for name in COLUMNS if only in name]
+        short = [case for case in cases if case.name != SWAP]
+        long = [case for case in cases if case.name == SWAP]
+        results = run_rounds(short, rounds, say) | run_rounds(long, 1 if quick else 2, say)
+    return cases, results, notes
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="two short rounds")
-    rounds, seconds = (2, 2.0) if options.parse_args().quick else (5, 4.0)
-    print_rows(rows_of(rounds, seconds))
+    options.add_argument("--only", default="", metavar="WORD", help="cases with this in their name")
+    given = options.parse_args()
+    with interruptible():
+        cases, results, notes = measure(quick=given.quick, only=given.only)
+    print_outcome(outcome(cases, results, TARGETS, notes))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 # tests/conftest.py says at the end of the run what was left out and why, and in CI that is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 # program or file that shows it is there : Debian package
 needed=(
@@ -36,45 +37,14 @@ needed=(
     named-checkconf:bind9-utils
     unbound-checkconf:unbound
     busybox:busybox
+    gcc:gcc
+    /usr/include/stdio.h:libc6-dev
+    /usr/include/openssl/ssl.h:libssl-dev
+    nginx:nginx-light
 )
 
-present() {
-    case $1 in
-    /*) compgen -G "$1" >/dev/null ;;
-    *) command -v "$1" >/dev/null 2>&1 ;;
-    esac
-}
-
-missing=()
-for entry in "${needed[@]}"; do
-    present "${entry%%:*}" || missing+=("${entry##*:}")
-done
-
-if ((${#missing[@]})); then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "installing for the tests: ${missing[*]}"
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq || echo "apt-get update failed; going on with the lists that are there"
-        # Of the servers only the checkers are run, and copies of them by tests: none is to start with its package.
-        policy=/usr/sbin/policy-rc.d
-        placed=
-        if [ ! -e "$policy" ] && printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"; then
-            placed=$policy
-        fi
-        trap '[ -z "$placed" ] || rm -f "$placed"' EXIT
-        log=$(mktemp)
-        if ! apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >"$log" 2>&1; then
-            # One package that this release lacks must not keep the others out.
-            for package in "${missing[@]}"; do
-                apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "$package" >"$log" 2>&1 ||
-                    { echo "could not install $package:"; tail -n 3 "$log"; }
-            done
-        fi
-        rm -f "$log"
-    else
-        echo "not installed, so some tests will be left out: ${missing[*]}"
-    fi
-fi
+. tools/install.sh
+install_packages "the tests" "${needed[@]}"
 
 # acorn judges whether a generated PAC is ES3.
 if [ ! -f .deps/node_modules/acorn/package.json ] && command -v npm >/dev/null; then

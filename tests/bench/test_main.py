@@ -34,8 +34,13 @@ def test_other_text_is_no_table(text: str) -> None:
 
 
 def test_rows_in_json_are_preferred() -> None:
-    assert parse_output(["", PRINTED, json.dumps(ROWS[:1]), ""]) == (PRINTED, ROWS[:1])
-    assert parse_output(PRINTED.splitlines()) == (PRINTED, ROWS)
+    assert parse_output(["", PRINTED, json.dumps(ROWS[:1]), ""]) == (PRINTED, ROWS[:1], [])
+    assert parse_output(PRINTED.splitlines()) == (PRINTED, ROWS, [])
+
+
+def test_an_outcome_is_read_whole() -> None:
+    printed = {"figures": ROWS, "targets": ROWS[:1], "notes": ["no squid"]}
+    assert parse_output([PRINTED, json.dumps(printed)]) == (PRINTED, ROWS, ROWS[:1])
 
 
 def test_the_main_measurements_are_found() -> None:
