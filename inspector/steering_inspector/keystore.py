@@ -44,11 +44,18 @@ class Keystore:
     def der(self) -> bytes:
         return self.authority.certificate.public_bytes(serialization.Encoding.DER)
 
-    @property
-    def bundle(self) -> bytes:
-        """What clients should trust: the certificate in use, and the one before it."""
-        before = self.previous.public_bytes(serialization.Encoding.PEM) if self.previous else b""
-        return self.pem + before
+    def trusted(self, now: float) -> tuple[x509.Certificate, ...]:
+        """What clients should trust: the certificate on disk, which a rotation may have made since this one was
+        loaded, the one in use, and the one before; without those that have ended.
+        """
+        on_disk = [_readable(self.folder / part) for part in ("ca.pem", "previous.pem")]
+        found = dict.fromkeys(filter(None, (on_disk[0], self.authority.certificate, self.previous, on_disk[1])))
+        moment = datetime.fromtimestamp(now, UTC)
+        return tuple(c for c in found if c == self.authority.certificate or c.not_valid_after_utc > moment)
+
+    def bundle(self, now: float) -> bytes:
+        """The same as PEM."""
+        return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in self.trusted(now))
 
     def warnings(self, now: float) -> list[str]:
         left_s = self.authority.certificate.not_valid_after_utc.timestamp() - now
@@ -133,6 +140,18 @@ def rotate(state: Path, now: float, *, name: str, passphrase: bytes | None = Non
     return _create(folder, now, name, passphrase)
 
 
+def forget_previous(state: Path) -> bool:
+    """End the overlap of a rotation: the certificate before is trusted no longer.  Whether there was one."""
+    path = state / "ca" / "previous.pem"
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise KeystoreError(f"{path} cannot be removed: {exc}") from exc
+    return True
+
+
 def _create(folder: Path, now: float, name: str, passphrase: bytes | None) -> Keystore:
     authority = new_authority(now, name=name)
     encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
@@ -163,6 +182,13 @@ def _certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError as exc:
         raise KeystoreError(f"{path} holds no certificate: restore it") from exc
+
+
+def _readable(path: Path) -> x509.Certificate | None:
+    try:
+        return _certificate(path)
+    except (OSError, KeystoreError):
+        return None
 
 
 def _write(path: Path, content: bytes) -> None:

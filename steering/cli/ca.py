@@ -9,7 +9,7 @@ import typer
 from steering.cli.running import ConfigOption, JsonOption, StateOption, configuration
 from steering.cli.terminal import complain, failed, print_json, wrong_use
 from steering.control.cafiles import NAME, passphrase
-from steering_inspector.keystore import Keystore, KeystoreError, load
+from steering_inspector.keystore import Keystore, KeystoreError, forget_previous, load
 from steering_inspector.keystore import rotate as rotate_keystore
 
 app = typer.Typer(help="The certificate authority that signs what the inspector shows.", no_args_is_help=True)
@@ -51,7 +51,7 @@ def export(
     if form not in FORMATS:
         wrong_use(f"--format {form}: there are {', '.join(FORMATS)}")
     store = _loaded(config, state)
-    content = store.bundle if form == "pem" else store.der
+    content = store.bundle(time.time()) if form == "pem" else store.der
     if out is not None:
         out.write_bytes(content)
     else:
@@ -63,13 +63,24 @@ def rotate(
     config: ConfigOption = None,
     state: StateOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="Have devices trust the old one no longer.")] = False,
 ) -> None:
     """Make a new CA; devices must trust it before the service is restarted."""
     loaded = configuration(config, state)
-    if not yes:
-        typer.confirm("Every device must trust the new certificate before the service uses it. Go on?", abort=True)
     try:
+        if finish:
+            _finish(loaded.state)
+            return
+        if not yes:
+            typer.confirm("Every device must trust the new certificate before the service uses it. Go on?", abort=True)
         store = rotate_keystore(loaded.state, time.time(), name=NAME, passphrase=passphrase())
     except (KeystoreError, OSError) as exc:
         failed(str(exc))
-    typer.echo(f"made {store.folder / 'ca.pem'}; distribute it, then restart the service")
+    typer.echo(f"made {store.folder / 'ca.pem'}; distribute it with the old one ('steering deploy' writes both),")
+    typer.echo("then restart the service, and end with 'steering ca rotate --finish'")
+
+
+def _finish(state: Path) -> None:
+    if not forget_previous(state):
+        failed("there is no rotation to finish: one certificate alone is trusted")
+    typer.echo("the certificate before is given to devices no more; write the files of 'steering deploy' anew")

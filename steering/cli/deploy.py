@@ -1,6 +1,5 @@
 """``steering deploy``: ready-to-paste files for the running configuration, what each does and how to undo it."""
 
-import ssl
 import sys
 import time
 from dataclasses import replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from steering.cli.running import ConfigOption, JsonOption, StateOption, configuration
 from steering.cli.terminal import complain, failed, print_json, wrong_use
@@ -124,6 +124,7 @@ def _given(loaded: Loaded, program: Path | None) -> Given:
     config = loaded.config
     control, _ = _listening(config.control.listen)
     dns, dns_port = _listening(config.dns.listen)
+    ca, before = (*_cas(loaded), None, None)[:2]
     return Given(
         base_url=config.control.public_url or f"http://{config.control.listen}",
         control=control,
@@ -131,7 +132,8 @@ def _given(loaded: Loaded, program: Path | None) -> Given:
         dns_port=dns_port,
         proxies=config.inspector.advertise or [config.inspector.listen],
         internal_zones=config.policy.internal_zones,
-        ca=_ca(loaded),
+        ca=ca,
+        ca_before=before,
         installed=_installed(loaded, program),
     )
 
@@ -161,14 +163,16 @@ def _listening(listen: str) -> tuple[Address | None, int]:
     return None if address.is_unspecified else address, port
 
 
-def _ca(loaded: Loaded) -> Ca | None:
+def _cas(loaded: Loaded) -> list[Ca]:
+    """The CA, and during a rotation the one before."""
     if not (loaded.state / "ca").is_dir():
-        return None
+        return []
+    now = time.time()
     try:
-        pem = load(loaded.state, time.time(), passphrase=passphrase()).pem.decode("ascii")
+        trusted = load(loaded.state, now, passphrase=passphrase()).trusted(now)
     except (KeystoreError, OSError) as exc:
         failed(str(exc))
-    return Ca(pem=pem, der=ssl.PEM_cert_to_DER_cert(pem))
+    return [Ca.of(certificate.public_bytes(Encoding.DER)) for certificate in trusted]
 
 
 def _made(chosen: list[Target], facts: Facts, *, strict: bool) -> Made:

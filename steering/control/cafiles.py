@@ -5,12 +5,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from steering.control.mobileconfig import ca_profile
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from steering.deploy.facts import Ca
+from steering.deploy.render import ca_profile
 from steering.process.logs import logger
 from steering_inspector.crl import empty_crl
 from steering_inspector.keystore import Keystore, KeystoreError, load_mounted, load_or_create
 
 NAME = "Steering inspection CA"
+CA_PEM = "/ca.pem"
 
 # Path -> body, content type, file name.
 Files = Mapping[str, tuple[bytes, str, str]]
@@ -40,12 +44,16 @@ def load_shared_ca(folder: Path) -> tuple[Keystore | None, str]:
 
 
 def files_of(store: Keystore | None, now: float) -> Files:
-    """What is served of it, with a revocation list as of ``now``."""
+    """What is served of it, with a revocation list as of ``now``.
+
+    During a rotation PEM and profile hold both certificates; DER has room for the one in use.
+    """
     if store is None:
         return {}
-    profile = ca_profile(store.der, name=NAME, identifier="steering.ca")
+    trusted = [Ca.of(certificate.public_bytes(Encoding.DER)) for certificate in store.trusted(now)]
+    profile = ca_profile(trusted, organisation="Steering", identifier="steering").encode()
     return {
-        "/ca.pem": (store.pem, "application/x-pem-file", "steering-ca.pem"),
+        CA_PEM: (store.bundle(now), "application/x-pem-file", "steering-ca.pem"),
         "/ca.crt": (store.der, "application/x-x509-ca-cert", "steering-ca.crt"),
         "/ca.crl": (empty_crl(store.authority, now), "application/pkix-crl", "steering-ca.crl"),
         "/ca.mobileconfig": (profile, "application/x-apple-aspen-config", "steering-ca.mobileconfig"),

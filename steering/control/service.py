@@ -17,7 +17,7 @@ from steering.catalog import load_categories
 from steering.control.activation import given_sockets
 from steering.control.admin import Offers, make_admin, serve_admin
 from steering.control.binding import Only, bind, reachable, resolving_at, wanted
-from steering.control.cafiles import files_of, load_ca, passphrase, warnings_of
+from steering.control.cafiles import CA_PEM, files_of, load_ca, passphrase, warnings_of
 from steering.control.config import Loaded
 from steering.control.endpoint_admin import endpoint_routes
 from steering.control.endpoints import Endpoints, ToWorkers, endpoint_plan
@@ -340,7 +340,7 @@ class Service:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
-            await self._reloading.reload()
+            await self._reload()
 
     async def _look_at_ca(self) -> None:
         """Warn in time, keep the revocation list fresh, and take up a shared CA that has changed."""
@@ -354,7 +354,14 @@ class Service:
                     logger("ca").warning(warning)
             self._status.warnings = found
             await asyncio.sleep(LOOK_AT_CA_S if self._following is None else LOOK_AT_SHARED_CA_S)
-            self._served.files = files_of(self._keystore, time.time())
+            await self._offer_ca()
+
+    async def _offer_ca(self) -> None:
+        """What clients are to trust may have changed on disk: after a rotation that is more than what is in use."""
+        before, self._served.files = self._served.files, files_of(self._keystore, time.time())
+        if before.get(CA_PEM) != self._served.files.get(CA_PEM):
+            logger("ca").info("clients are offered another set of CA certificates")
+            await self._publish_bundle(self._reloading.enforced)
 
     def _warnings(self) -> list[str]:
         found = self._endpoints.warnings if self._endpoints else []
@@ -404,6 +411,7 @@ class Service:
         )
 
     async def _reload(self) -> dict[str, Any]:
+        await self._offer_ca()
         await self._reloading.reload()
         return self._refreshed().as_json()
 
@@ -449,5 +457,5 @@ class Service:
         """Helpers come last: what they send through the inspector must be met there by rules no older than theirs."""
         if self._endpoints is not None:
             await self._endpoints.publish(
-                enforced.policy, enforced.source, self._keystore.bundle if self._keystore else b""
+                enforced.policy, enforced.source, self._keystore.bundle(time.time()) if self._keystore else b""
             )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
@@ -30,6 +31,10 @@ class Ca:
 
     pem: str
     der: bytes
+
+    @classmethod
+    def of(cls, der: bytes) -> "Ca":
+        return cls(pem=ssl.DER_cert_to_PEM_cert(der), der=der)
 
     @property
     def thumbprint(self) -> str:
@@ -90,6 +95,7 @@ class Given:
 
     base_url: of the control service.  control, dns: addresses that they listen on, None where it is every address.
     dns_port: 0 where there is no resolver.  addresses, resolvers, zone: given outright, in place of what is derived.
+    ca_before: the one that a rotation takes the place of, while devices are to trust both.
     token: in the PAC's address; "" for everybody's PAC.
     """
 
@@ -100,6 +106,7 @@ class Given:
     proxies: Sequence[str]
     internal_zones: Sequence[str] = ()
     ca: Ca | None = None
+    ca_before: Ca | None = None
     token: str = ""
     zone: str = ""
     addresses: Sequence[str] = ()
@@ -123,10 +130,19 @@ class Facts:
     proxy: str
     internal_zones: tuple[str, ...]
     ca: Ca | None
+    ca_before: Ca | None
     organisation: str
     identifier: str
     notes: tuple[str, ...]
     installed: Installed | None = None
+
+    @property
+    def trusted(self) -> tuple[Ca, ...]:
+        return tuple(ca for ca in (self.ca, self.ca_before) if ca is not None)
+
+    @property
+    def trusted_pem(self) -> str:
+        return "".join(ca.pem for ca in self.trusted)
 
     @property
     def chromium_proxy(self) -> str:
@@ -181,6 +197,7 @@ def facts_of(given: Given) -> Facts:
         proxy=_proxy(given.proxies),
         internal_zones=tuple(given.internal_zones),
         ca=given.ca,
+        ca_before=given.ca_before,
         organisation=given.organisation,
         identifier=f"steering.{_zone(given)}",
         notes=tuple(_notes(given, addresses)),

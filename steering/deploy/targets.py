@@ -35,7 +35,10 @@ MET: Mapping[Need, Callable[[Facts], bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """files: name -> template.  A script takes "undo" as its argument where ``undo`` says so."""
+    """files: name -> template; one that comes out empty is not made, as steering-ca-before.pem without a rotation.
+
+    A script takes "undo" as its argument where ``undo`` says so.
+    """
 
     name: str
     title: str
@@ -237,12 +240,12 @@ TARGETS: Mapping[str, Target] = {
         _target(
             "firefox",
             "managed policy of Firefox",
-            "policies.json steering-ca.pem",
+            "policies.json steering-ca.pem steering-ca-before.pem",
             does="Firefox uses the PAC and trusts the inspector's certificates; users cannot change either.",
             use="Copy policies.json to /etc/firefox/policies (or into the folder distribution beside the program) and "
-            "steering-ca.pem to /usr/lib/mozilla/certificates (or /usr/lib64/mozilla/certificates); look at "
+            "each steering-ca*.pem to /usr/lib/mozilla/certificates (or /usr/lib64/mozilla/certificates); look at "
             "about:policies.",
-            undo="Delete both files; in profiles that imported it, delete the certificate under Authorities.",
+            undo="Delete these files; in profiles that imported it, delete the certificate under Authorities.",
             needs=(Need.CA,),
         ),
         # Windows
@@ -257,7 +260,7 @@ TARGETS: Mapping[str, Target] = {
         _target(
             "windows-gpo",
             "Group Policy",
-            "gpo.ps1 steering-ca.pem",
+            "gpo.ps1 steering-ca.pem steering-ca-before.pem",
             does="A Group Policy object with the same settings, and the CA in a form that certutil publishes.",
             use="Run gpo.ps1 as a domain administrator, link the object to an organisational unit with New-GPLink.",
             undo="Run gpo.ps1 -Undo: it removes the object and the CA from the directory.",
@@ -388,19 +391,19 @@ TARGETS: Mapping[str, Target] = {
         _target(
             "ca-image",
             "CA: container images",
-            "Containerfile.ca steering-ca.pem",
+            "Containerfile.ca steering-ca.pem steering-ca-before.pem",
             does="Programs inside an image trust the inspector's certificates.",
-            use="Put steering-ca.pem beside your Containerfile and copy the lines of Containerfile.ca into it.",
+            use="Put each steering-ca*.pem beside your Containerfile and copy the lines of Containerfile.ca into it.",
             undo="Take the lines out and build the image anew.",
             needs=(Need.CA,),
         ),
         _target(
             "ca-android",
             "CA: Android",
-            "network_security_config.xml steering-ca.pem",
+            "network_security_config.xml steering-ca.pem steering-ca-before.pem",
             does="A device or an app trusts the inspector's certificates.",
-            use="By an MDM: give it steering-ca.pem as a trusted root. By hand: Settings, Security, Encryption and "
-            "credentials, Install a certificate, CA certificate. Apps trust such a CA only where they say so: "
+            use="By an MDM: give it each steering-ca*.pem as a trusted root. By hand: Settings, Security, Encryption "
+            "and credentials, Install a certificate, CA certificate. Apps trust such a CA only where they say so: "
             "network_security_config.xml is what an app of your own needs in res/xml.",
             undo="Remove the certificate under Trusted credentials, User; take the file out of the app.",
             needs=(Need.CA,),

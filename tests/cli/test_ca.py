@@ -47,7 +47,10 @@ def test_rotate_keeps_the_certificate_before(var: Path) -> None:
     assert (var / "ca" / "ca.pem").read_text() == before
     result = run("ca", "rotate", "--yes")
     assert result.exit_code == 0
-    assert result.output == f"made {var}/ca/ca.pem; distribute it, then restart the service\n"
+    assert result.output == (
+        f"made {var}/ca/ca.pem; distribute it with the old one ('steering deploy' writes both),\n"
+        "then restart the service, and end with 'steering ca rotate --finish'\n"
+    )
     after = (var / "ca" / "ca.pem").read_text()
     assert after != before
     assert (var / "ca" / "previous.pem").read_text() == before

@@ -101,12 +101,29 @@ def test_json() -> None:
     assert all(row["files"] for row in document["targets"])
 
 
+def test_a_rotation_gives_both(folder: Path) -> None:
+    before = run("ca", "export").stdout
+    assert run("ca", "rotate", "--yes").exit_code == 0
+    both = run("ca", "export").stdout
+    assert both.endswith(before) and both.count("BEGIN") == 2
+    files = json.loads(run("deploy", "firefox", "--json").stdout)["targets"][0]["files"]
+    assert files["steering-ca.pem"] + files["steering-ca-before.pem"] == both
+    done = run("ca", "rotate", "--finish")
+    assert (done.exit_code, done.stderr) == (0, "")
+    files = json.loads(run("deploy", "firefox", "--json").stdout)["targets"][0]["files"]
+    assert "steering-ca-before.pem" not in files and files["steering-ca.pem"] == both.removesuffix(before)
+    again = run("ca", "rotate", "--finish")
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "no rotation to finish" in again.stderr
+
+
 def test_written() -> None:
     result = run("deploy", "--write", "out")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == f"{len(TARGETS)} folders in out: begin with out/README.md\n"
     files = {str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file()}
-    assert files == {"README.md", *(f"{name}/{file}" for name, target in TARGETS.items() for file in target.files)}
+    every = {f"{name}/{file}" for name, target in TARGETS.items() for file in target.files}
+    assert files == {"README.md", *(file for file in every if "before" not in file)}
     readme = Path("out/README.md").read_text()
     assert all(f"]({file})" in readme for file in files - {"README.md"})
     assert all(target.undo in readme for target in TARGETS.values())

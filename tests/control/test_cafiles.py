@@ -1,11 +1,18 @@
 """The CA as the service uses it: there, or missed with a reason; warned of before it ends."""
 
+import plistlib
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from steering.control.cafiles import files_of, load_ca, load_shared_ca, passphrase, warnings_of
+from steering.control.cafiles import NAME, files_of, load_ca, load_shared_ca, passphrase, warnings_of
+from steering.policy.hosts import parse_host
+from steering_inspector.authority import mint
+from steering_inspector.keystore import Keystore, forget_previous, rotate
 
 DAY_S = 86400
 
@@ -53,3 +60,36 @@ def test_warned_before_the_end(tmp_path: Path, left_days: int, warned: int) -> N
     end = store.authority.certificate.not_valid_after_utc.timestamp()
     found = warnings_of(store, missed, end - left_days * DAY_S)
     assert len(found) == warned and all("steering ca rotate" in text for text in found)
+
+
+@pytest.mark.needs("openssl")
+def test_during_a_rotation_clients_are_offered_both(tmp_path: Path) -> None:
+    """By the service that still signs with the old one, and by the one that signs with the new."""
+    now = time.time()
+    old, _ = load_ca(tmp_path)
+    assert old is not None
+    rotate(tmp_path, now, name=NAME)
+    new, _ = load_ca(tmp_path)
+    assert new is not None
+    leaves = []
+    for number, store in enumerate((old, new)):
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf = mint(store.authority, parse_host("www.example"), key.public_key(), now)
+        leaves.append(tmp_path / f"{number}.leaf")
+        leaves[-1].write_bytes(leaf.public_bytes(Encoding.PEM))
+
+    def accepted(store: Keystore) -> list[bool]:
+        (tmp_path / "ca-file").write_bytes(files_of(store, now)["/ca.pem"][0])
+        verify = ("openssl", "verify", "-no-CApath", "-CAfile", str(tmp_path / "ca-file"))
+        return [subprocess.run((*verify, str(leaf)), capture_output=True).returncode == 0 for leaf in leaves]
+
+    for store in (old, new):
+        files = files_of(store, now)
+        assert accepted(store) == [True, True]
+        assert files["/ca.crt"][0] == store.der, "what is in use"
+        payloads = plistlib.loads(files["/ca.mobileconfig"][0])["PayloadContent"]
+        assert [payload["PayloadContent"] for payload in payloads] == [new.der, old.der]
+    forget_previous(tmp_path)
+    again, _ = load_ca(tmp_path)
+    assert again is not None and accepted(again) == [False, True]
+    assert accepted(old) == [True, True], "never without what is in use"

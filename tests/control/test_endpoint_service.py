@@ -3,10 +3,13 @@
 import asyncio
 import os
 import signal
+import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from steering.control.cafiles import NAME
 from steering.control.listening import Role
 from steering.endpoint import device
 from steering.endpoint.bundle.client import BundleClient
@@ -17,6 +20,7 @@ from steering.endpoint.bundle.watch import BundleWatch
 from steering.endpoint.device import Credential, client_context
 from steering.endpoint.enrol import enrol
 from steering.endpoint.service_link import ServiceLink
+from steering_inspector.keystore import rotate
 from tests.kit import eventually, free_port
 from tests.service import LiveService, Settings, over, service_in
 
@@ -153,3 +157,20 @@ async def test_a_registry_that_cannot_be_read_stops_the_start(tmp_path: Path) ->
         assert "devices.json cannot be read" in service.log()
     finally:
         service.kill()
+
+
+async def test_a_rotation_of_the_ca_reaches_clients_and_helpers_before_it_is_in_force(tmp_path: Path) -> None:
+    async with running(tmp_path / "service") as service:
+        old = service.ca.read_bytes()
+        helper = Helper(tmp_path / "helper", await enrolled(service, tmp_path / "helper"))
+        try:
+            await eventually(lambda: helper.keeper.ca_pem == old, what="the CA")
+            await asyncio.to_thread(rotate, service.state, time.time(), name=NAME)
+            both = service.ca.read_bytes() + old
+            assert both != old + old
+            await asyncio.to_thread(service.reload)
+            assert await asyncio.to_thread(lambda: service.get("/ca.pem")[2]) == both
+            assert await asyncio.to_thread(lambda: service.get("/ca.crt")[2]) == ssl.PEM_cert_to_DER_cert(old.decode())
+            await eventually(lambda: helper.keeper.ca_pem == both, what="both")
+        finally:
+            await helper.close()

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from steering.deploy.facts import Ca, Facts, Given, Installed, Listen, facts_of
 from steering.deploy.render import files_of
 from steering.deploy.targets import TARGETS
-from steering_inspector.authority import new_authority
+from steering_inspector.authority import Authority, new_authority
 
 # What a name, a token or a title could be made of by somebody who means harm, or by accident.
 HOSTILE = (
@@ -65,6 +65,18 @@ GIVEN = Given(
         ),
     ),
 )
+
+
+@cache
+def rotated() -> tuple[Authority, Authority]:
+    """The authority of ``ca()`` is another; these two are for what signs: the one in use, and the one before."""
+    now = time.time()
+    return new_authority(now, name="Steering inspection CA"), new_authority(now, name="Steering inspection CA")
+
+
+def during_a_rotation() -> Facts:
+    new, old = (Ca.of(authority.certificate.public_bytes(Encoding.DER)) for authority in rotated())
+    return replace(facts(), ca=new, ca_before=old)
 
 
 def facts(given: Given = GIVEN) -> Facts:

@@ -6,6 +6,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,11 +14,15 @@ from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from steering.deploy.render import files_of
 from steering.deploy.targets import TARGETS
 from steering.formats.quoting import environment_d, gvariant
-from tests.deploy.ground import GIVEN, HOSTILE, ca, facts, made
+from steering.policy.hosts import parse_host
+from steering_inspector.authority import mint
+from tests.deploy.ground import GIVEN, HOSTILE, ca, during_a_rotation, facts, made, rotated
 
 # Tokens that a URL carries percent-encoded: the files must be taken with each.
 TOKENS = ("", "plain", *HOSTILE)
@@ -270,6 +275,121 @@ def test_networkmanager(tmp_path: Path) -> None:
 
 # The CA
 
+
+def leaves(folder: Path) -> list[Path]:
+    """A server's certificate of the CA in use, and one of the CA before."""
+    paths = []
+    for name, authority in zip(("new", "old"), rotated(), strict=True):
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf = mint(authority, parse_host("www.example"), key.public_key(), time.time())
+        paths.append(folder / f"{name}.leaf")
+        paths[-1].write_bytes(leaf.public_bytes(Encoding.PEM))
+    return paths
+
+
+def trusted_of(folder: Path, *how: str | Path, within: tuple[str, ...] = ()) -> list[bool]:
+    """Which of both leaves openssl takes, by a file or a folder of CAs."""
+
+    def taken(leaf: Path) -> bool:
+        line = [*within, "openssl", "verify", "-purpose", "sslserver", *map(str, how), str(leaf)]
+        return subprocess.run(line, capture_output=True).returncode == 0
+
+    return [taken(leaf) for leaf in leaves(folder)]
+
+
+def scripts(folder: Path, name: str, file: str) -> dict[str, Path]:
+    """As written during a rotation, and after it."""
+    found = {}
+    for when, told in (("during", during_a_rotation()), ("after", replace(during_a_rotation(), ca_before=None))):
+        found[when] = folder / f"{when}.sh"
+        found[when].write_text(files_of(TARGETS[name], told)[file])
+    return found
+
+
+# What is run -> which of both leaves is trusted then: of the new CA, of the old one.
+ROTATION = [(("during",), [True, True]), (("during", "undo"), [False, False]), (("during",), [True, True])]
+ROTATION += [(("after",), [True, False]), (("after", "undo"), [False, False])]
+
+
+@pytest.mark.needs("openssl", "update-ca-certificates", "git")
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("ca-git", ".config/steering/git-ca-bundle.pem"),
+        ("ca-python", ".config/steering/python-ca.pem"),
+        ("ca-node", ".config/steering/node-ca.pem"),
+    ],
+)
+def test_a_rotation_in_bundles(name: str, file: str, tmp_path: Path) -> None:
+    found = scripts(tmp_path, name, f"{name}.sh")
+    for (when, *words), expected in ROTATION:
+        run("/bin/sh", found[when], *words, variables={"HOME": str(tmp_path)})
+        assert trusted_of(tmp_path, "-no-CAfile", "-no-CApath", "-CAfile", tmp_path / file) == expected
+
+
+@pytest.mark.needs("openssl", "unshare", "update-ca-certificates")
+def test_a_rotation_in_debians_store(tmp_path: Path) -> None:
+    """Both ways that programs read it: the bundle, and the folder, which takes files of one certificate alone."""
+    found = scripts(tmp_path, "ca-debian", "ca-debian.sh")
+    certs, inside = debian_store(tmp_path)
+    for (when, *words), expected in ROTATION:
+        run(*inside, "sh", found[when], *words)
+        assert trusted_of(tmp_path, "-no-CApath", "-CAfile", certs / "ca-certificates.crt") == expected
+        assert trusted_of(tmp_path, "-no-CAfile", "-CApath", "/etc/ssl/certs", within=inside) == expected
+
+
+@pytest.mark.needs("certutil")
+def test_a_rotation_in_nss(tmp_path: Path) -> None:
+    found = scripts(tmp_path, "ca-nss", "ca-nss.sh")
+    database = f"sql:{tmp_path / '.pki' / 'nssdb'}"
+    paths = leaves(tmp_path)
+    for (when, *words), expected in ROTATION:
+        run("/bin/sh", found[when], *words, variables={"HOME": str(tmp_path)})
+        for path in paths:
+            run("certutil", "-A", "-d", database, "-n", path.name, "-t", ",,", "-i", path)
+        judged = [
+            subprocess.run(["certutil", "-V", "-d", database, "-u", "V", "-n", p.name], capture_output=True)
+            for p in paths
+        ]
+        assert [done.returncode == 0 for done in judged] == expected
+
+
+@pytest.mark.needs("keytool")
+def test_a_rotation_in_java(tmp_path: Path) -> None:
+    found = scripts(tmp_path, "ca-java", "ca-java.sh")
+    home = tmp_path / "jdk"
+    store = home / "lib" / "security" / "cacerts"
+    store.parent.mkdir(parents=True)
+    pem = tmp_path / "other.pem"
+    pem.write_text(ca().pem)
+    changeit = ("-keystore", store, "-storepass", "changeit")
+    run("keytool", "-importcert", "-noprompt", "-file", pem, *changeit, "-alias", "x")
+    for (when, *words), expected in ROTATION[2:]:
+        run("/bin/sh", found[when], *words, home)
+        listed = run("keytool", "-list", "-rfc", *changeit)
+        assert [one.pem.split("\n")[1] in listed for one in during_a_rotation().trusted] == expected
+
+
+def test_a_rotation_on_a_mac(tmp_path: Path) -> None:
+    """A stand-in for security writes down what it is told, and what the file says."""
+    found = scripts(tmp_path, "ca-macos", "ca-macos.sh")
+    security = tmp_path / "security"
+    security.write_text('#!/bin/sh\nfor last; do :; done\necho "$1 $(sed -n 2p "$last" 2>/dev/null)" >>"$0.log"\n')
+    security.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    run("/bin/sh", found["during"], variables={"PATH": path})
+    run("/bin/sh", found["during"], "undo", variables={"PATH": path})
+    new, old = (one.pem.split("\n")[1] for one in during_a_rotation().trusted)
+    assert (tmp_path / "security.log").read_text().splitlines() == [
+        f"add-trusted-cert {new}",
+        f"add-trusted-cert {old}",
+        f"remove-trusted-cert {new}",
+        "delete-certificate ",
+        f"remove-trusted-cert {old}",
+        "delete-certificate ",
+    ]
+
+
 SCRIPTS = [(name, file) for name, target in TARGETS.items() for file in target.files if file.endswith(".sh")]
 
 
@@ -350,11 +470,9 @@ def test_a_users_variables(which: str, variable: str, tmp_path: Path) -> None:
     assert not file.exists()
 
 
-@pytest.mark.needs("unshare", "update-ca-certificates")
-def test_debian(tmp_path: Path) -> None:
-    """The real script as root, with copies laid over the folders of this machine for it alone."""
-    script = write(tmp_path, "ca-debian")["ca-debian.sh"]
-    certs, anchors, hooks = tmp_path / "certs", tmp_path / "anchors", tmp_path / "hooks"
+def debian_store(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """A copy of the system's store, and what stands before a command that is to see it in the system's place."""
+    certs, anchors, hooks = folder / "certs", folder / "anchors", folder / "hooks"
     shutil.copytree("/etc/ssl/certs", certs, symlinks=True)
     anchors.mkdir()
     hooks.mkdir()
@@ -364,13 +482,18 @@ def test_debian(tmp_path: Path) -> None:
         hooks: "/etc/ca-certificates/update.d",
     }
     binds = "; ".join(f"mount --bind '{here}' {there}" for here, there in laid.items())
+    return certs, ("unshare", "--mount", "sh", "-euc", f'{binds}; exec "$@"', "sh")
 
-    def inside(*arguments: str) -> None:
-        run("unshare", "--mount", "sh", "-euc", f"{binds}; sh '{script}' {' '.join(arguments)}")
 
-    inside()
+@pytest.mark.needs("unshare", "update-ca-certificates")
+def test_debian(tmp_path: Path) -> None:
+    """The real script as root, with copies laid over the folders of this machine for it alone."""
+    script = write(tmp_path, "ca-debian")["ca-debian.sh"]
+    certs, inside = debian_store(tmp_path)
+    anchors = tmp_path / "anchors"
+    run(*inside, "sh", script)
     assert (anchors / "steering-ca.crt").read_text() == ca().pem
     assert ca().pem in (certs / "ca-certificates.crt").read_text()
-    inside("undo")
+    run(*inside, "sh", script, "undo")
     assert list(anchors.iterdir()) == []
     assert ca().pem not in (certs / "ca-certificates.crt").read_text()

@@ -3,17 +3,19 @@
 import json
 import plistlib
 import re
+import ssl
 import tomllib
 from base64 import b64decode
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from steering import resources
 from steering.deploy.errors import DeployError
-from steering.deploy.render import environment, files_of
+from steering.deploy.render import ca_profile, environment, files_of
 from steering.deploy.targets import TARGETS
-from tests.deploy.ground import GIVEN, HOSTILE, ca, facts, made
+from tests.deploy.ground import GIVEN, HOSTILE, ca, during_a_rotation, facts, made
 
 PAC = "http://steering.corp.example/proxy.pac"
 
@@ -144,6 +146,43 @@ def test_profiles(name: str) -> None:
     assert [(p["PayloadType"], {k: v for k, v in p.items() if not k.startswith("Payload")}) for p in rest] == others
     every = [profile, root, *rest]
     assert len({p["PayloadUUID"] for p in every}) == len({p["PayloadIdentifier"] for p in every}) == len(every)
+
+
+def test_a_rotation_in_the_files_of_browsers_and_devices() -> None:
+    told = during_a_rotation()
+    both = [one.der for one in told.trusted]
+
+    def json_of(name: str, file: str) -> Any:
+        return json.loads(files_of(TARGETS[name], told)[file])
+
+    assert [b64decode(one) for one in json_of("chromium", "steering-policy.json")["CACertificates"]] == both
+    firefox = json_of("firefox", "policies.json")["policies"]["Certificates"]["Install"]
+    assert firefox == ["steering-ca.pem", "steering-ca-before.pem"]
+    for name in ("firefox", "windows-gpo", "ca-image", "ca-android"):
+        files = files_of(TARGETS[name], told)
+        assert [ssl.PEM_cert_to_DER_cert(files[file]) for file in firefox] == both
+    rows = json_of("windows-intune", "intune.json")["omaSettings"]
+    assert [b64decode(row["value"]) for row in rows if "Root/" in row["omaUri"]] == both
+    assert len({row["omaUri"] for row in rows}) == len(rows)
+    for name, (file, _) in PROFILES.items():
+        payloads = plistlib.loads(files_of(TARGETS[name], told)[file].encode())["PayloadContent"]
+        assert [p["PayloadContent"] for p in payloads if p["PayloadType"] == "com.apple.security.root"] == both
+        assert len({p["PayloadUUID"] for p in payloads}) == len({p["PayloadIdentifier"] for p in payloads})
+        assert len({p["PayloadUUID"] for p in payloads}) == len(payloads)
+    windows = files_of(TARGETS["ca-windows"], told)["ca-windows.ps1"]
+    for one in told.trusted:
+        assert windows.count(one.pem) == windows.count(one.thumbprint) == 1
+
+
+def test_an_apple_profile_of_certificates_alone() -> None:
+    made_of = ca_profile([ca()], organisation="Name & <Co>", identifier="steering")
+    assert made_of == ca_profile([ca()], organisation="Name & <Co>", identifier="steering"), "an update, not a second"
+    profile = plistlib.loads(made_of.encode())
+    assert (profile["PayloadDisplayName"], profile["PayloadIdentifier"]) == ("Name & <Co>", "steering.certificate")
+    (payload,) = profile["PayloadContent"]
+    assert (payload["PayloadIdentifier"], payload["PayloadContent"]) == ("steering.certificate.ca", ca().der)
+    with pytest.raises(DeployError):
+        ca_profile([], organisation="", identifier="steering")
 
 
 def test_environment_files_say_the_same() -> None:

@@ -20,6 +20,7 @@ from steering_inspector.keystore import (
     WARN_BEFORE_S,
     Keystore,
     KeystoreError,
+    forget_previous,
     load,
     load_mounted,
     load_or_create,
@@ -53,7 +54,7 @@ def test_it_is_made_once_and_nobody_else_can_read_it(tmp_path: Path) -> None:
     assert mode(tmp_path / "ca") == "drwx------"
     again = made(tmp_path)
     assert again.pem == first.pem == (tmp_path / "ca" / "ca.pem").read_bytes()
-    assert again.previous is None and again.bundle == again.pem
+    assert again.previous is None and again.bundle(NOW) == again.pem
     assert x509.load_der_x509_certificate(again.der) == first.authority.certificate
     assert load(tmp_path, NOW).pem == first.pem
 
@@ -190,14 +191,32 @@ def test_the_end_is_warned_of(tmp_path: Path, left_s: float, expected: list[str]
     assert made(tmp_path).warnings(NOW + YEARS_10 - left_s) == expected
 
 
+def test_an_overlap_ends(tmp_path: Path) -> None:
+    first = made(tmp_path)
+    assert not forget_previous(tmp_path), "there is none"
+    second = rotate(tmp_path, NOW + 86400, name="test CA")
+    end = first.authority.certificate.not_valid_after_utc.timestamp()
+    assert second.bundle(end - 1) == second.pem + first.pem
+    assert second.bundle(end) == second.pem, "the one before has ended"
+    assert first.bundle(end) == second.pem + first.pem, "but not for whoever signs with it"
+    assert forget_previous(tmp_path)
+    left = load(tmp_path, NOW + 86400)
+    assert (left.bundle(NOW + 86400), left.previous) == (second.pem, None)
+    assert first.bundle(NOW + 86400) == second.pem + first.pem
+    (tmp_path / "ca" / "ca.pem").write_text("broken")
+    assert first.bundle(NOW) == first.pem, "what cannot be read is nobody's"
+
+
 def test_a_rotation_keeps_the_certificate_before(tmp_path: Path) -> None:
     first = made(tmp_path)
     second = rotate(tmp_path, NOW, name="test CA")
     assert second.previous == first.authority.certificate
-    assert second.bundle == second.pem + first.pem
-    assert load(tmp_path, NOW).bundle == second.bundle
+    assert second.bundle(NOW) == second.pem + first.pem
+    assert load(tmp_path, NOW).bundle(NOW) == second.bundle(NOW)
+    assert first.bundle(NOW) == second.bundle(NOW), "what was loaded before tells of the new one too"
     third = rotate(tmp_path, NOW, name="test CA")
-    assert load(tmp_path, NOW).bundle == third.pem + second.pem
+    assert load(tmp_path, NOW).bundle(NOW) == third.pem + second.pem
+    assert first.bundle(NOW) == third.pem + first.pem + second.pem, "and never without what it signs with"
     assert sorted(path.name for path in (tmp_path / "ca").iterdir()) == ["ca.key", "ca.pem", "previous.pem"]
 
 

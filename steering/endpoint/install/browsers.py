@@ -18,6 +18,8 @@ FIREFOX = ("firefox", "firefox-esr")
 FIREFOX_POLICIES = "/etc/firefox/policies/policies.json"
 FILE = "steering-endpoint.json"
 
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
 
 def steps(machine: Machine, pac_url: str, ca_pem: str, ca_path: str) -> tuple[Step, ...]:
     if machine.system != "linux" or not machine.everybody:
@@ -36,10 +38,10 @@ def steps(machine: Machine, pac_url: str, ca_pem: str, ca_path: str) -> tuple[St
 
 
 def chromium(pac_url: str, ca_pem: str) -> str:
-    """CACertificates is read from 128 on; older ones have their NSS databases."""
-    base64 = "".join(line for line in ca_pem.splitlines() if not line.startswith("-"))
+    """CACertificates is read from 128 on; older ones have their NSS databases.  Two during a rotation of the CA."""
+    certificates = ["".join(part.partition(_END)[0].split()) for part in ca_pem.split(_BEGIN)[1:]]
     policies = {
-        "CACertificates": [base64],
+        "CACertificates": certificates,
         "ProxySettings": {"ProxyMode": "pac_script", "ProxyPacMandatory": True, "ProxyPacUrl": pac_url},
     }
     return json.dumps(policies, indent=2) + "\n"
