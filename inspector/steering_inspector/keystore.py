@@ -45,11 +45,11 @@ class Keystore:
         return self.authority.certificate.public_bytes(serialization.Encoding.DER)
 
     def trusted(self, now: float) -> tuple[x509.Certificate, ...]:
-        """What clients should trust: the certificate on disk, which a rotation may have made since this one was
-        loaded, the one in use, and the one before; without those that have ended.
+        """What clients should trust: the certificate in use, that on disk, which a rotation may have made since, and
+        the one before; without those that have ended.
         """
         on_disk = [_readable(self.folder / part) for part in ("ca.pem", "previous.pem")]
-        found = dict.fromkeys(filter(None, (on_disk[0], self.authority.certificate, self.previous, on_disk[1])))
+        found = dict.fromkeys(filter(None, (self.authority.certificate, *on_disk)))
         moment = datetime.fromtimestamp(now, UTC)
         return tuple(c for c in found if c == self.authority.certificate or c.not_valid_after_utc > moment)
 

@@ -2,11 +2,12 @@
 
 import json
 import re
-import ssl
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from textwrap import wrap
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import NAMESPACE_URL, uuid5
 
@@ -34,7 +35,9 @@ class Ca:
 
     @classmethod
     def of(cls, der: bytes) -> "Ca":
-        return cls(pem=ssl.DER_cert_to_PEM_cert(der), der=der)
+        """As RFC 7468 writes it."""
+        lines = wrap(b64encode(der).decode("ascii"), 64)
+        return cls(pem="\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", "")), der=der)
 
     @property
     def thumbprint(self) -> str:

@@ -88,7 +88,7 @@ def test_during_a_rotation_clients_are_offered_both(tmp_path: Path) -> None:
         assert accepted(store) == [True, True]
         assert files["/ca.crt"][0] == store.der, "what is in use"
         payloads = plistlib.loads(files["/ca.mobileconfig"][0])["PayloadContent"]
-        assert [payload["PayloadContent"] for payload in payloads] == [new.der, old.der]
+        assert [payload["PayloadContent"] for payload in payloads] == [store.der, (old if store is new else new).der]
     forget_previous(tmp_path)
     again, _ = load_ca(tmp_path)
     assert again is not None and accepted(again) == [False, True]

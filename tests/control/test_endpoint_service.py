@@ -166,7 +166,7 @@ async def test_a_rotation_of_the_ca_reaches_clients_and_helpers_before_it_is_in_
         try:
             await eventually(lambda: helper.keeper.ca_pem == old, what="the CA")
             await asyncio.to_thread(rotate, service.state, time.time(), name=NAME)
-            both = service.ca.read_bytes() + old
+            both = old + service.ca.read_bytes()
             assert both != old + old
             await asyncio.to_thread(service.reload)
             assert await asyncio.to_thread(lambda: service.get("/ca.pem")[2]) == both

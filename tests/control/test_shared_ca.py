@@ -39,20 +39,20 @@ def test_what_is_not_there_is_waited_for_and_not_made(tmp_path: Path) -> None:
 
 def test_another_ca_is_used_when_it_is_given_out(tmp_path: Path) -> None:
     ground = Ground(tmp_path)
-    ground.announced = ground.make().bundle
+    ground.announced = ground.make().bundle(time.time())
     shared = ground.shared()
     after = rotate(tmp_path, time.time(), name="the next")
     assert not shared.look() and shared.problem == "", "clients do not trust it yet"
-    ground.announced = after.bundle
+    ground.announced = after.bundle(time.time())
     assert shared.look() and shared.keystore is not None and shared.keystore.pem == after.pem
     assert not shared.look()
 
 
 def test_a_ca_that_clients_are_not_given_is_told(tmp_path: Path) -> None:
     ground = Ground(tmp_path)
-    ground.announced = ground.make().bundle
+    ground.announced = ground.make().bundle(time.time())
     shared = ground.shared()
-    ground.announced = load_or_create(tmp_path / "elsewhere", time.time(), name="another").bundle
+    ground.announced = load_or_create(tmp_path / "elsewhere", time.time(), name="another").bundle(time.time())
     assert not shared.look()
     assert shared.problem == f"clients are given another CA to trust than the one mounted in {ground.mounted}"
     shutil.rmtree(ground.mounted)

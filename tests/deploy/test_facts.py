@@ -1,12 +1,13 @@
 """From what a configuration says to what files are made from."""
 
+import ssl
 from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from steering.deploy.errors import DeployError
-from steering.deploy.facts import Given, clean_url, facts_of
+from steering.deploy.facts import Ca, Given, clean_url, facts_of
 from tests.deploy.ground import CONTROLS, GIVEN, HOSTILE, ca, facts
 
 DEFAULT = Given(
@@ -51,6 +52,11 @@ def test_the_default_is_for_this_machine_and_says_so() -> None:
         "a resolver can be handed out on port 53 alone: set dns.listen, or give --resolver",
         "no other machine reaches an inspector on loopback: set inspector.listen and inspector.advertise",
     )
+
+
+def test_a_certificate_as_text() -> None:
+    assert Ca.of(ca().der) == ca()
+    assert Ca.of(ca().der).pem == ssl.DER_cert_to_PEM_cert(ca().der)
 
 
 ZONES = {

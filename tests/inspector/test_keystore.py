@@ -198,11 +198,11 @@ def test_an_overlap_ends(tmp_path: Path) -> None:
     end = first.authority.certificate.not_valid_after_utc.timestamp()
     assert second.bundle(end - 1) == second.pem + first.pem
     assert second.bundle(end) == second.pem, "the one before has ended"
-    assert first.bundle(end) == second.pem + first.pem, "but not for whoever signs with it"
+    assert first.bundle(end) == first.pem + second.pem, "but not for whoever signs with it"
     assert forget_previous(tmp_path)
     left = load(tmp_path, NOW + 86400)
     assert (left.bundle(NOW + 86400), left.previous) == (second.pem, None)
-    assert first.bundle(NOW + 86400) == second.pem + first.pem
+    assert first.bundle(NOW + 86400) == first.pem + second.pem
     (tmp_path / "ca" / "ca.pem").write_text("broken")
     assert first.bundle(NOW) == first.pem, "what cannot be read is nobody's"
 
@@ -213,10 +213,10 @@ def test_a_rotation_keeps_the_certificate_before(tmp_path: Path) -> None:
     assert second.previous == first.authority.certificate
     assert second.bundle(NOW) == second.pem + first.pem
     assert load(tmp_path, NOW).bundle(NOW) == second.bundle(NOW)
-    assert first.bundle(NOW) == second.bundle(NOW), "what was loaded before tells of the new one too"
+    assert first.bundle(NOW) == first.pem + second.pem, "what was loaded before tells of the new one too"
     third = rotate(tmp_path, NOW, name="test CA")
     assert load(tmp_path, NOW).bundle(NOW) == third.pem + second.pem
-    assert first.bundle(NOW) == third.pem + first.pem + second.pem, "and never without what it signs with"
+    assert first.bundle(NOW) == first.pem + third.pem + second.pem
     assert sorted(path.name for path in (tmp_path / "ca").iterdir()) == ["ca.key", "ca.pem", "previous.pem"]
 
 
