@@ -8,13 +8,18 @@ from collections import OrderedDict
 
 from steering_dns.reply import Sections
 
+_REFRESH_AFTER = 0.9  # of its TTL, as unbound does
+_REFRESHED_FROM_S = 10  # shorter TTLs are meant to be short
 ENTRY_OVERHEAD = 500  # measured: objects, key and dictionary slot beside the body
 
 
 class Entry:
-    """One cached answer.  Its TTLs count down; the patched body is made at most once a second."""
+    """One cached answer.  Its TTLs count down; the patched body is made at most once a second.
 
-    __slots__ = ("_patched", "_patched_at", "expires", "sections", "stored")
+    until: how long the body that was last asked for is true.  refresh_at: who asks from then on makes it popular.
+    """
+
+    __slots__ = ("_patched", "_patched_at", "expires", "refresh_at", "sections", "stored", "until")
 
     def __init__(self, sections: Sections, now: float) -> None:
         self.sections = sections
@@ -22,6 +27,9 @@ class Entry:
         self.expires = now + sections.ttl_s
         self._patched = sections.body
         self._patched_at = 0
+        self.until = now + 1
+        ttl_s = sections.ttl_s
+        self.refresh_at = now + ttl_s * _REFRESH_AFTER if ttl_s >= _REFRESHED_FROM_S else float("inf")
 
     def body(self, now: float) -> bytes:
         """The sections with their TTLs as of ``now``."""
@@ -32,7 +40,7 @@ class Entry:
         for at in self.sections.ttl_at:
             ttl_s = int.from_bytes(body[at : at + 4], "big") - age_s
             body[at : at + 4] = max(ttl_s, 0).to_bytes(4, "big")
-        self._patched, self._patched_at = bytes(body), age_s
+        self._patched, self._patched_at, self.until = bytes(body), age_s, self.stored + age_s + 1
         return self._patched
 
     def stale_body(self, ttl_s: int) -> bytes:

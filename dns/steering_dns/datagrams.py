@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 _IP_PKTINFO = 8  # linux/in.h; Python 3.11 has no name for it
 _PKTINFO = struct.Struct("=I4s4s")  # interface, local address to send from, destination in the header
-_ROOM = 64
-_Ancillary = list[tuple[int, int, bytes]]
+PKTINFO_ROOM = 64
+Ancillary = list[tuple[int, int, bytes]]
 Client = tuple[Any, ...]  # the text of the address, the port, and what only the socket that gave it understands
 
 
@@ -34,7 +34,7 @@ class WildcardSocket:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
     def recvfrom(self, max_bytes: int) -> tuple[bytes, Client]:
-        packet, ancillary, _, address = self._sock.recvmsg(max_bytes, _ROOM)
+        packet, ancillary, _, address = self._sock.recvmsg(max_bytes, PKTINFO_ROOM)
         return packet, (address[0], address[1], address, _returned(ancillary))
 
     def sendto(self, packet: bytes, client: Client) -> int:
@@ -44,11 +44,14 @@ class WildcardSocket:
 
 def datagrams_of(sock: socket.socket) -> Datagrams:
     """``sock`` itself, or what answers for it where it is bound to a wildcard address."""
-    wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
-    return WildcardSocket(sock) if wildcard and sys.platform == "linux" else sock
+    return WildcardSocket(sock) if is_wildcard(sock) and sys.platform == "linux" else sock
 
 
-def _returned(received: _Ancillary) -> _Ancillary:
+def is_wildcard(sock: socket.socket) -> bool:
+    return sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
+
+
+def _returned(received: Ancillary) -> Ancillary:
     """The address of the question as the source of the answer; the way to the client is the routing table's."""
     for level, kind, value in received:
         if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:

@@ -34,7 +34,7 @@ class Lookup:
         self._soa = records.soa(settings.limits.steered_ttl_s)
         self._asking: dict[bytes, asyncio.Task[Entry]] = {}
         self._failed: dict[bytes, tuple[float, str]] = {}
-        self.filtered = self.stale = self.unusable = 0
+        self.filtered = self.refreshed = self.stale = self.unusable = 0
 
     @property
     def waiting(self) -> int:
@@ -53,9 +53,19 @@ class Lookup:
         if task is None:
             if len(self._asking) >= self._settings.limits.questions:
                 raise LookupFailed("too many questions wait for upstreams")
-            task = self._asking[key] = asyncio.create_task(self._ask(route, key))
-            task.add_done_callback(lambda done: self._done(key, done))
+            task = self._begin(route, key)
         return await asyncio.shield(task)
+
+    def refresh(self, route: Route, key: bytes) -> None:
+        """Ask for what is still fresh, unless there is more urgent work."""
+        if key not in self._asking and len(self._asking) < self._settings.limits.questions // 4:
+            self.refreshed += 1
+            self._begin(route, key)
+
+    def _begin(self, route: Route, key: bytes) -> asyncio.Task[Entry]:
+        task = self._asking[key] = asyncio.create_task(self._ask(route, key))
+        task.add_done_callback(lambda done: self._done(key, done))
+        return task
 
     def stale_entry(self, key: bytes) -> Entry | None:
         """An expired answer, for want of a better one."""

@@ -17,6 +17,7 @@ from steering_dns.views import Kind, View
 from steering_dns.wire import ADDRESS_TYPES, NOERROR, NXDOMAIN, REFUSED
 
 _ORDINARY = re.compile(rb"[a-z0-9_-]{1,63}")
+_ORDINARY_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789_-"
 _STRANGER = Host("", numeric=True)  # a name that no host has: no domain of any rule matches it
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _TRANSFERS = frozenset({249, 250, 251, 252, 253, 254})  # TKEY, TSIG, IXFR, AXFR, MAILB, MAILA
@@ -104,6 +105,8 @@ class Planner:
             for name, found in settings.own_names.items()
             if found
         }
+        self._listed = frozenset((LOOP_PROBE, *settings.zones, *self._own))
+        self._clear: dict[bytes, str] = {}
         self._probe = wire.to_wire(f"{settings.loop_token}.{LOOP_PROBE}")
 
     def plan(self, query: wire.Query, view: View, now: float) -> Plan:
@@ -119,6 +122,38 @@ class Planner:
         if query.name == self._probe:
             return self._local("loop-probe", "own", NOERROR, sections=records.text("loop"), answers=1)
         return self._name(query.name, query.qtype, view, now)
+
+    def is_unlisted(self, name: bytes) -> bool:
+        """Whether ``name`` (lower-case, perhaps malformed) is an ordinary one of which neither policy nor configuration
+        says anything, so that ``plan`` has the same to say of it as of every other such name.  False: perhaps not.
+
+        HOT PATH, for names that were not asked before: 0.7 us, where ``plan`` takes 20.
+        """
+        after = 1 + name[0]
+        label, above = name[1:after], name[after:]
+        text = self._clear.get(above)
+        if text is None:
+            text = self._text_of_clear(above)
+            if len(self._clear) >= self.settings.limits.memo_entries:
+                self._clear.clear()
+            self._clear[above] = text
+        if not text or not label or after > 64 or len(name) > wire.MAX_NAME or label.translate(None, _ORDINARY_BYTES):
+            return False
+        text = f"{label.decode('ascii')}.{text}"
+        return not self.policy.lists(text) and text not in self._listed
+
+    def _text_of_clear(self, name: bytes) -> str:
+        """The text of a name of which, and of what is above it, nothing is said; "" for any other.
+
+        Remembered: many names have the same above them.
+        """
+        if wire.skip_name(name, 0) != len(name):
+            return ""
+        host, suffix = host_of(name)
+        if not host.is_name or not suffix:
+            return ""
+        above = (wire.to_text(s) for s in wire.suffixes_of(name))
+        return "" if any(s in self._listed or self.policy.lists(s) for s in above) else suffix
 
     def route(self, zone: str, tally: Tally, decision: Decision | None, *, filtered: bool, bypass: bool) -> Route:
         prefixes = tuple(bytes((filtered | flags << 1,)) + zone.encode() + b"\0" for flags in range(4))

@@ -9,26 +9,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 
-from dnslib import QTYPE
-
 from steering.policy import Point
-from steering.policy.access import Access, Sink, pending_names
+from steering.policy.access import Access, Sink
 from steering.policy.live import Live
 from steering_dns import wire
 from steering_dns.answer import Ask, Snapshot, answer_entry, decide_wire, follow
 from steering_dns.cache import Cache
-from steering_dns.datagrams import Client, Datagrams, datagrams_of
 from steering_dns.forwarder import Forwarder, ForwardError
 from steering_dns.lookup import STALE_TTL_S, Lookup, LookupFailed
 from steering_dns.plan import LOOP_PROBE, Tally
 from steering_dns.resolve import Resolver
 from steering_dns.settings import DnsSettings
 from steering_dns.tcp import TcpConnection
+from steering_dns.udp import UdpListener
 from steering_dns.upstreams import Upstream
-from steering_dns.views import Kind
+from steering_dns.views import Kind, View
 
 MAX_PROBE_WAIT_S = 600.0  # a zone's server may refuse to say anything of other names for ever
-DRAIN_AT_ONCE = 64  # datagrams per wake-up: upstreams and TCP get their turn
 Send = Callable[[bytes], None]
 
 
@@ -45,35 +42,34 @@ class DnsServer:
         self._live = live
         self._sink = sink
         self._forwarder = forwarder
-        self._clock = clock
+        self.clock = clock
+        self.query_log = settings.query_log
         limits = settings.limits
-        self._cache = Cache(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes, stale_s=limits.stale_s)
+        self.cache = Cache(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes, stale_s=limits.stale_s)
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._snapshot = Snapshot(settings, live.policy, clock(), self._tallies)
-        self.lookup = Lookup(settings, self._cache, forwarder, clock)
-        self._counts: Counter[str] = Counter()
+        self.lookup = Lookup(settings, self.cache, forwarder, clock)
+        self.counts: Counter[str] = Counter()
         self._asking: Counter[str] = Counter()  # unanswered questions by client
         self._connected: Counter[str] = Counter()
         self._connections: set[TcpConnection] = set()
         self._strangers: set[TcpConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[None] | None = None
-        self._udp: list[socket.socket] = []
+        self._udp: list[UdpListener] = []
         self._tcp: list[asyncio.Server] = []
         self.looped: tuple[Upstream, ...] = ()
         live.subscribe(lambda policy: self._renew(clock()))
 
     def resolver(self) -> Resolver:
         """Names in the real view, by the same upstreams and cache."""
-        return Resolver(self._settings, lambda: self._current(self._clock()), self.lookup, self._clock)
+        return Resolver(self._settings, lambda: self.snapshot(self.clock()), self.lookup, self.clock)
 
     async def start(self, udp_sockets: Sequence[socket.socket], tcp_sockets: Sequence[socket.socket]) -> None:
         """Serve on bound UDP and listening TCP sockets, until ``drain`` or ``close``."""
         loop = asyncio.get_running_loop()
         for sock in udp_sockets:
-            sock.setblocking(False)
-            self._udp.append(sock)
-            loop.add_reader(sock.fileno(), self._udp_readable, datagrams_of(sock))
+            self._udp.append(UdpListener(self, sock))
         for sock in tcp_sockets:
             self._tcp.append(await loop.create_server(lambda: TcpConnection(self, self._settings.limits), sock=sock))
         self._probing = asyncio.create_task(self._find_loops())
@@ -100,10 +96,11 @@ class DnsServer:
     def counters(self) -> dict[str, int]:
         """Questions by what was done and why ("inspector:default", "real:RULE"), and what went wrong."""
         found = {f"{tally.doing}:{tally.why}": tally.count for tally in self._tallies.values()}
-        found |= self._counts
+        found |= self.counts
         found |= {
-            "cache:entries": len(self._cache),
-            "cache:bytes": self._cache.size,
+            "cache:entries": len(self.cache),
+            "cache:bytes": self.cache.size,
+            "cache:refreshed": self.lookup.refreshed,
             "upstream:asked": self._forwarder.asked,
             "upstream:failed": self._forwarder.failed,
             "upstream:unusable": self.lookup.unusable,
@@ -115,55 +112,27 @@ class DnsServer:
 
     def answer(self, packet: bytes, client: str, send: Send, *, udp: bool) -> bool:
         """Answer now or later through ``send``.  False: there will be no answer."""
-        now = self._clock()
-        snapshot = self._current(now)
+        now = self.clock()
+        snapshot = self.snapshot(now)
         view = snapshot.views.of(client)
         try:
-            found = decide_wire(packet, view, snapshot, self._cache, now, udp=udp, client=client)
+            found = decide_wire(packet, view, snapshot, self.cache, now, udp=udp, client=client)
         except Exception:  # a fault of ours must cost its packet, not the service; counted, never a traceback each
-            self._counts["internal:error"] += 1
+            self.counts["internal:error"] += 1
             return False
         if found is None:
             return False
-        if self._settings.query_log:
-            self._log(packet, client, snapshot, now, found)
+        if self.query_log:
+            self.log(packet, view, client, snapshot, now, 0 if isinstance(found, Ask) else len(found))
         if isinstance(found, Ask):
-            return self._ask(found, client, snapshot, send)
-        send(found)
+            self.ask(found, client, snapshot, send)
+        else:
+            send(found)
+        if snapshot.popular:
+            self.refresh_popular(snapshot)
         return True
 
-    def _udp_readable(self, sock: Datagrams) -> None:
-        """HOT PATH: the same as ``answer``, unrolled for datagrams."""
-        now = self._clock()
-        snapshot = self._current(now)
-        view_of, cache, log = snapshot.views.of, self._cache, self._settings.query_log
-        recvfrom, sendto = sock.recvfrom, sock.sendto
-        try:
-            for _ in range(DRAIN_AT_ONCE):
-                packet, address = recvfrom(4096)
-                client = address[0]
-                try:
-                    found = decide_wire(packet, view_of(client), snapshot, cache, now, client=client)
-                except Exception:  # as in ``answer``
-                    self._counts["internal:error"] += 1
-                    continue
-                if found is None or address[1] == 0:
-                    continue
-                if log:
-                    self._log(packet, client, snapshot, now, found)
-                if type(found) is bytes:
-                    try:
-                        sendto(found, address)
-                    except OSError:  # the client is out of reach, or its queue full: it asks again
-                        self._counts["udp:unsent"] += 1
-                elif isinstance(found, Ask):
-                    self._ask(found, client, snapshot, _udp_sender(sock, address, self._counts))
-        except BlockingIOError:
-            return
-        except OSError:  # an ICMP error about an earlier answer
-            self._counts["udp:errors"] += 1
-
-    def _current(self, now: float) -> Snapshot:
+    def snapshot(self, now: float) -> Snapshot:
         if not self._snapshot.holds(self._live.policy, now):
             self._renew(now)
         return self._snapshot
@@ -171,28 +140,34 @@ class DnsServer:
     def _renew(self, now: float) -> None:
         self._snapshot = Snapshot(self._settings, self._live.policy, now, self._tallies)
 
-    def _ask(self, ask: Ask, client: str, snapshot: Snapshot, send: Send) -> bool:
+    def ask(self, ask: Ask, client: str, snapshot: Snapshot, send: Send) -> None:
+        """Ask upstreams, and give the answer to ``send``."""
         if self._asking[client] >= self._settings.limits.questions_per_client:
-            self._counts["refused:questions per client"] += 1
+            self.counts["refused:questions per client"] += 1
             send(wire.render(ask.query, wire.SERVFAIL))
-            return True
+            return
         self._asking[client] += 1
         self._spawn(self._finish(ask, client, snapshot, send))
-        return True
+
+    def refresh_popular(self, snapshot: Snapshot) -> None:
+        """Ask anew, before it expires, what clients still ask for."""
+        for key, route in snapshot.popular:
+            self.lookup.refresh(route, key)
+        snapshot.popular.clear()
 
     async def _finish(self, ask: Ask, client: str, snapshot: Snapshot, send: Send) -> None:
         query = ask.query
         try:
             entry = await self.lookup.find(ask.route, ask.key)
             if snapshot.follow_cname and ask.route.bypass:
-                follow(snapshot, client, entry, self._clock())
-            send(answer_entry(query, entry, entry.body(self._clock()), ask.limit))
+                follow(snapshot, client, entry, self.clock())
+            send(answer_entry(query, entry, entry.body(self.clock()), ask.limit))
         except LookupFailed:
             stale = self.lookup.stale_entry(ask.key)
             if stale is not None:
                 send(answer_entry(query, stale, stale.stale_body(STALE_TTL_S), ask.limit, wire.EDE_STALE))
                 return
-            self._counts["servfail:no upstream answers"] += 1
+            self.counts["servfail:no upstream answers"] += 1
             do = query.edns is not None and query.edns.do
             send(wire.render(query, wire.SERVFAIL, opt=wire.opt_record(0, do=do, ede=wire.EDE_NO_AUTHORITY)))
         finally:
@@ -205,28 +180,11 @@ class DnsServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _log(self, packet: bytes, client: str, snapshot: Snapshot, now: float, answer: bytes | Ask) -> None:
-        """One line, with the size of the answer where it is known already."""
-        query = wire.parse_query(packet)
-        if not isinstance(query, wire.Query):
-            return
-        plan = snapshot.plan(query, snapshot.views.of(client), now)
-        decision = plan.decision
-        self._sink(
-            Access(
-                at=now,
-                point=Point.DNS,
-                client=client,
-                host=wire.to_text(query.name),
-                effect=plan.tally.doing,
-                rule=None if decision is None else decision.rule,
-                why=plan.tally.why if decision is None else decision.why,
-                pending=() if decision is None else pending_names(decision),
-                detail=_type_name(query.qtype),
-                sent=0 if isinstance(answer, Ask) else len(answer),
-                received=len(packet),
-            )
-        )
+    def log(self, packet: bytes, view: View, client: str, snapshot: Snapshot, now: float, sent: int) -> None:
+        """One line for the query log.  sent: 0 where the answer comes later."""
+        said = snapshot.said_of(packet, view, now)
+        if said is not None:
+            self._sink(Access(now, Point.DNS, client, *said, 0, sent, len(packet)))
 
     async def _find_loops(self) -> None:
         """Ask each upstream, until it answers, for a name that only this service answers: who knows it, asks us."""
@@ -252,9 +210,8 @@ class DnsServer:
     def _stop_listening(self) -> None:
         if self._probing is not None:
             self._probing.cancel()
-        loop = asyncio.get_running_loop()
-        for sock in self._udp:
-            loop.remove_reader(sock.fileno())
+        for listener in self._udp:
+            listener.close()
         self._udp.clear()
         for server in self._tcp:
             server.close()
@@ -265,11 +222,11 @@ class DnsServer:
     def admit(self, connection: TcpConnection, client: str) -> bool:
         """Whether a new connection may stay: nobody holds them all, and strangers, who get REFUSED, only a few."""
         limits = self._settings.limits
-        stranger = self._current(self._clock()).views.of(client).kind is Kind.REFUSED
+        stranger = self.snapshot(self.clock()).views.of(client).kind is Kind.REFUSED
         peers = len(self._strangers) if stranger else len(self._connections) - len(self._strangers)
         full = peers >= (limits.tcp_strangers if stranger else limits.tcp_connections)
         if full or self._connected[client] >= limits.tcp_connections_per_client:
-            self._counts["tcp:refused"] += 1
+            self.counts["tcp:refused"] += 1
             return False
         self._connections.add(connection)
         if stranger:
@@ -283,18 +240,3 @@ class DnsServer:
         self._connected[client] -= 1
         if not self._connected[client]:
             del self._connected[client]
-
-
-def _udp_sender(sock: Datagrams, address: Client, counts: Counter[str]) -> Send:
-    def send(reply: bytes) -> None:
-        try:
-            sock.sendto(reply, address)
-        except OSError:
-            counts["udp:unsent"] += 1
-
-    return send
-
-
-def _type_name(qtype: int) -> str:
-    """As people write it; RFC 3597 5 for a type without a name."""
-    return str(QTYPE.forward.get(qtype, f"TYPE{qtype}"))

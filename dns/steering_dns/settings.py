@@ -25,6 +25,7 @@ class Limits:
     cache_bytes: int = 64 << 20
     stale_s: float = 3600
     memo_entries: int = 16_384  # decisions remembered per view
+    replies: int = 8192  # whole packets remembered with their answers, over all views
     views: int = 64
     clients: int = 16_384  # client addresses whose view is remembered
     questions: int = 4096  # asked of upstreams at one time

@@ -13,7 +13,11 @@ from steering.policy.rules import GroupSource, UserSource
 from steering_dns.settings import Address, DnsSettings, Network
 
 if TYPE_CHECKING:
-    from steering_dns.plan import Plan
+    from steering_dns.plan import Plan, Tally
+
+
+# Of a log line: host, effect, rule, why, pending, reason, qtype.
+Said = tuple[str, str, str | None, str, tuple[str, ...], str, str]
 
 
 class Kind(Enum):
@@ -23,14 +27,21 @@ class Kind(Enum):
 
 
 class View:
-    """source: an address of the view, the same to every rule.  memo: question key -> what is done about it."""
+    """source: an address of the view, the same to every rule.  memo: question key -> what is done about it.
 
-    __slots__ = ("kind", "memo", "source")
+    unlisted: type and class -> the same for all names of which nothing is said.  replies: a datagram without its id ->
+    the answer without it, until when, and what counts it.  said: question key -> what the query log tells of it.
+    """
+
+    __slots__ = ("kind", "memo", "replies", "said", "source", "unlisted")
 
     def __init__(self, kind: Kind, source: Address) -> None:
         self.kind = kind
         self.source = source
         self.memo: dict[bytes, Plan] = {}
+        self.said: dict[bytes, Said] = {}
+        self.unlisted: dict[bytes, Plan] = {}
+        self.replies: dict[bytes, tuple[bytes, float, Tally]] = {}
 
 
 class Views:
@@ -41,6 +52,7 @@ class Views:
         self._allowed = NetworkMap((n, True) for n in settings.allowed)
         self._steered = NetworkMap((n, True) for n in settings.steered)
         self._sources = NetworkMap((n, i) for i, n in enumerate(_source_networks(policy)))
+        self.known: dict[int | bytes, tuple[View, str]] = {}
         self._by_client: dict[str, View] = {}
         self._by_class: dict[tuple[Kind, bool, tuple[int, ...]], View] = {}
 
@@ -52,6 +64,17 @@ class Views:
                 self._by_client.clear()
             view = self._by_client[client] = self._classify(client)
         return view
+
+    def introduce(self, peer: int | bytes, client: str) -> tuple[View, str]:
+        """Have ``known`` tell the view and the address of a client by what its socket knows it by."""
+        if len(self.known) >= self._limits.clients:
+            self.known.clear()
+        known = self.known[peer] = (self.of(client), client)
+        return known
+
+    def forget_replies(self) -> None:
+        for view in self._by_class.values():
+            view.replies.clear()
 
     def _classify(self, client: str) -> View:
         address = ip_address(client.partition("%")[0])
@@ -66,6 +89,7 @@ class Views:
             if len(self._by_class) >= self._limits.views:
                 self._by_class.clear()
                 self._by_client.clear()
+                self.known.clear()
             self._by_class[key] = View(kind, address)
         return self._by_class[key]
 

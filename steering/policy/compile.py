@@ -112,6 +112,12 @@ class Policy:
             hits.append((hit, ""))
         return _combine(hits, flow, at) if hits else DEFAULT
 
+    def lists(self, name: str) -> bool:
+        """Whether anything stands at this very name.  Of a name of which neither it nor any above it is listed,
+        ``decide`` says what it says of every other such name.
+        """
+        return name in self._nodes
+
     def names(self) -> Iterator[tuple[str, Node]]:
         """Every name at which anything stands, with what stands there."""
         yield from self._nodes.items()

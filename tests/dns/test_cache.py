@@ -1,3 +1,5 @@
+import math
+
 from steering_dns.cache import ENTRY_OVERHEAD, Cache
 from steering_dns.reply import Sections
 
@@ -19,6 +21,19 @@ def test_ttls_count_down() -> None:
     entry = Cache().put(b"k", sections(), 1000)
     assert [entry.body(1000 + age)[3] for age in (0, 0.9, 1, 99)] == [100, 100, 99, 1]
     assert entry.stale_body(30) == b"\0\0\0\x1e"
+
+
+def test_a_body_says_how_long_it_is_true() -> None:
+    entry = Cache().put(b"k", sections(), 1000)
+    seen = []
+    for age in (0, 0.9, 1, 42.5):
+        entry.body(1000 + age)
+        seen.append(entry.until)
+    assert seen == [1001, 1001, 1002, 1043]
+
+
+def test_long_ttls_are_renewed_in_their_last_tenth() -> None:
+    assert [Cache().put(b"k", sections(ttl_s), 1000).refresh_at for ttl_s in (9, 10, 300)] == [math.inf, 1009, 1270]
 
 
 def test_the_unused_goes_first() -> None:

@@ -13,7 +13,7 @@ import pytest
 from steering_dns import parse_upstream
 from tests.dns.upstream import UpstreamServer
 from tests.dns.world import RULES, policy_of, world
-from tests.kit import ROOT
+from tests.kit import ROOT, eventually
 
 NO_ANSWER: list[str] = []
 ANSWERS = {
@@ -185,12 +185,25 @@ async def test_ttls_are_capped_counted_down_and_end() -> None:
     async with world() as w:
         assert (await w.ask("steered.example")).answer[0].ttl == 30
         assert (await w.ask("pinned.example")).answer[0].ttl == 300
-        w.clock.now += 299
-        assert (await w.ask("pinned.example")).answer[0].ttl == 1
-        assert len([1 for asked in w.upstream.asked if asked == ("pinned.example.", "A")]) == 1
-        w.clock.now += 1
+        w.clock.now += 269
+        assert (await w.ask("pinned.example")).answer[0].ttl == 31
+        assert w.upstream.asked.count(("pinned.example.", "A")) == 1
+        w.clock.now += 31
         assert (await w.ask("pinned.example")).answer[0].ttl == 300
-        assert len([1 for asked in w.upstream.asked if asked == ("pinned.example.", "A")]) == 2
+        assert w.upstream.asked.count(("pinned.example.", "A")) == 2
+
+
+async def test_what_is_asked_again_near_its_end_is_renewed_before_it() -> None:
+    async with world() as w:
+        await w.ask("pinned.example")
+        w.clock.now += 299
+        assert (await w.ask("pinned.example")).answer[0].ttl == 1  # nobody waits for it
+        await eventually(lambda: w.upstream.asked.count(("pinned.example.", "A")) == 2)
+        await eventually(lambda: w.server.lookup.waiting == 0)
+        w.upstream.chaos.drop = -1
+        w.clock.now += 1
+        assert (await w.ask("pinned.example")).answer[0].ttl == 299
+        assert w.server.counters()["cache:refreshed"] == 1
 
 
 async def test_a_bypass_ends_to_the_second_and_a_swap_counts_at_once() -> None:

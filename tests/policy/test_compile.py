@@ -359,3 +359,17 @@ def test_what_is_known_beforehand_costs_a_look_up_a_label_and_little_else() -> N
     ours = {"Policy.decide": 1, "_by": 1, "dict.get": 5, "str.partition": 5, "tuple.__new__": 2}
     assert {name: made[name] for name in ours} == ours
     assert sum(made.values()) <= sum(ours.values()) + 2  # the lambda, and what ends the counting
+
+
+def test_a_name_of_which_nothing_is_listed_up_to_the_top_is_decided_like_any_other() -> None:
+    policy = policy_of(
+        {"domains": ["a.example", "=b.example", "*.c.example", "x-*.d.example"]},
+        {"domains": ["a.example"], "source": ["10.0.0.1"], "action": "block"},
+        {"source": ["10.0.0.2"], "action": "inspect"},
+    )
+    listed = [n for n in ("a.example", "b.example", "c.example", "d.example", "e.example", "local") if policy.lists(n)]
+    assert listed == ["a.example", "b.example", "c.example", "d.example", "local"]
+    assert not policy.lists("www.a.example")  # what is above it is
+    for source in map(ip_address, ("10.0.0.1", "10.0.0.2", "10.0.0.3")):
+        decisions = {policy.decide(to(name, source=source), NOW) for name in ("e.example", "x.y.z", "local.example")}
+        assert len(decisions) == 1
