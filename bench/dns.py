@@ -9,7 +9,6 @@ serve`` with its counters on and its query log off, as the peers' are.  Servers 
 ratios are those of the same round.
 """
 
-import argparse
 import random
 import socket
 import time
@@ -19,11 +18,12 @@ from pathlib import Path
 
 from bench.cost import cpu_ns
 from bench.load import Load, Loaded, program, run
-from bench.outcome import outcome, print_outcome, say
+from bench.outcome import say
+from bench.part import Found, main
 from bench.peers import Running, dnslib_server, dnsmasq, steering, unbound
-from bench.processes import CLIENT_CPU, Stage, interruptible
+from bench.processes import CLIENT_CPU, Stage
 from bench.queries import AAAA, HTTPS, A, query, random_case, shuffled, write
-from bench.rounds import Case, Failed, Measuring, Results, Sample, run_rounds
+from bench.rounds import FAILED, P99, Case, Failed, Measuring, Sample, run_rounds
 from bench.targets import Target
 from steering.control.listening import Role
 from tests.kit import free_port_both
@@ -50,8 +50,8 @@ TARGETS = (
     Target(case=SCALE, ours="100,000 domains", against=("100 domains",), must=1.2, aim=1.05),
     Target(case=MISSES, against=("unbound",), must=1.6, aim=1.0),
     Target(case=LOGGED, against=("dnsmasq", "unbound"), must=1.5, aim=1.0),
-    Target(case=SWAP, figure="p99_ms", must=10, aim=3, unit="ms"),
-    Target(case=SWAP, figure="failed", must=0, unit="lost"),
+    Target(case=SWAP, figure=P99, must=10, aim=3, unit="ms"),
+    Target(case=SWAP, figure=FAILED, must=0, unit="lost"),
     Target(case=WORKERS, ours="two", against=("one",), must=1.1),
 )
 
@@ -311,8 +311,7 @@ def _swapping(name: str, fleet: Fleet, seconds: float) -> Callable[[Running], Me
     return lambda server: swap(server, service, queries, queries)
 
 
-def measure(*, quick: bool, only: str) -> tuple[list[Case], Results, list[str]]:
-    """only: part of the names of the cases that are wanted."""
+def measure(quick: bool, only: str) -> Found:
     seconds, rounds = (0.5, 2) if quick else (1.0, 7)
     notes: list[str] = []
     with Stage() as stage:
@@ -324,15 +323,5 @@ def measure(*, quick: bool, only: str) -> tuple[list[Case], Results, list[str]]:
     return cases, results, notes
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--quick", action="store_true", help="two short rounds")
-    options.add_argument("--only", default="", metavar="WORD", help="cases with this in their name")
-    given = options.parse_args()
-    with interruptible():
-        cases, results, notes = measure(quick=given.quick, only=given.only)
-    print_outcome(outcome(cases, results, TARGETS, notes))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure, TARGETS)

@@ -9,7 +9,6 @@ before.  ``cold host``: a name that it never met, so that it resolves, connects,
 to the origin; squid's are of a port without ssl-bump, haproxy is dialled without CONNECT.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from pathlib import Path
 from bench.certificates import make_ca, make_leaf
 from bench.cost import cpu_ns, resident_mb
 from bench.load import Load, Loaded, program, run
-from bench.outcome import outcome, print_outcome, say
+from bench.outcome import say
+from bench.part import Found, main
 from bench.peers import Running, haproxy, mitmproxy, nginx, squid, steering
-from bench.processes import CLIENT_CPU, Stage, interruptible
-from bench.rounds import Case, Failed, Measuring, Results, Sample, run_rounds
+from bench.processes import CLIENT_CPU, Stage
+from bench.rounds import MAX, MB, P50, P99, RATE, Case, Failed, Measuring, Results, Sample, run_rounds
 from bench.targets import Target
 from steering.resources import starter_rules
 from tests.kit import free_port
@@ -54,12 +54,12 @@ TARGETS = (
     Target(case=TUNNEL, against=("haproxy",), must=1.0, aim=0.7),
     Target(case=TUNNEL, against=("squid",), must=0.5),
     Target(case=SET_UP, against=("squid",), must=1.0, aim=0.6),
-    Target(case=LATENCY, against=("squid",), figure="p50_ms", must=1.0, aim=0.6),
-    Target(case=LATENCY, against=("squid",), figure="p99_ms", must=1.0, aim=0.6),
-    Target(case=CLIENTS_64, figure="mb", must=80, aim=45, unit="MB"),
-    Target(case=IDLE_TUNNELS, figure="mb", must=250, aim=120, unit="MB"),
+    Target(case=LATENCY, against=("squid",), figure=P50, must=1.0, aim=0.6),
+    Target(case=LATENCY, against=("squid",), figure=P99, must=1.0, aim=0.6),
+    Target(case=CLIENTS_64, figure=MB, must=80, aim=45, unit="MB"),
+    Target(case=IDLE_TUNNELS, figure=MB, must=250, aim=120, unit="MB"),
     Target(case=WORKERS, ours="two", against=("one",), must=1.1),
-    Target(case=RELOAD, figure="max_ms", must=50, unit="ms more"),
+    Target(case=RELOAD, figure=MAX, must=50, unit="ms more"),
 )
 
 
@@ -185,11 +185,8 @@ class Direct:
 def added(load: Callable[[], Loaded], direct: Measuring) -> Measuring:
     def measure(number: int) -> Sample:
         base, through = direct(number), load().sample()
-        assert base.p50_ms is not None and base.p99_ms is not None
-        assert through.p50_ms is not None and through.p99_ms is not None
-        return Sample(
-            rate=through.rate, p50_ms=through.p50_ms - base.p50_ms, p99_ms=max(0.0, through.p99_ms - base.p99_ms)
-        )
+        added = {figure: max(0.0, through[figure] - base[figure]) for figure in (P50, P99)}
+        return added | {RATE: through[RATE]}
 
     return measure
 
@@ -242,14 +239,14 @@ def memory_cases(world: World, servers: dict[str, Running], seconds: float) -> l
                 before = cpu_ns(server.pid)
                 load.go()
                 load.result(server.pid, before)
-                return Sample(mb=resident_mb(server.pid))
+                return {MB: resident_mb(server.pid)}
 
         return measure
 
     def idle(name: str, server: Running) -> Measuring:
         def measure(number: int) -> Sample:
             with Load("tlsload", **tunnelled(world, name, server), idle=1, conns=IDLE, sources=SOURCES):
-                return Sample(mb=resident_mb(server.pid))
+                return {MB: resident_mb(server.pid)}
 
         return measure
 
@@ -288,8 +285,7 @@ def reload_case(world: World, ours: Running, service: LiveService) -> Case:
             busy.go()
             service.reload()
             found = busy.result(ours.pid, before).sample()
-        assert found.max_ms is not None and quiet.max_ms is not None
-        return Sample(max_ms=max(0.0, found.max_ms - quiet.max_ms), p99_ms=found.p99_ms, rate=found.rate)
+        return {MAX: max(0.0, found[MAX] - quiet[MAX]), P99: found[P99], RATE: found[RATE]}
 
     return Case(name=RELOAD, unit="request", servers={"steering": measure})
 
@@ -297,8 +293,7 @@ def reload_case(world: World, ours: Running, service: LiveService) -> Case:
 # The whole
 
 
-def measure(*, quick: bool, only: str) -> tuple[list[Case], Results, list[str]]:
-    """only: part of the names of the cases that are wanted."""
+def measure(quick: bool, only: str) -> Found:
     seconds, rounds = (0.5, 2) if quick else (1.0, 7)
     notes: list[str] = []
     with Stage() as stage:
@@ -323,15 +318,5 @@ def measure(*, quick: bool, only: str) -> tuple[list[Case], Results, list[str]]:
     return made, results, notes
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--quick", action="store_true", help="two short rounds")
-    options.add_argument("--only", default="", metavar="WORD", help="cases with this in their name")
-    given = options.parse_args()
-    with interruptible():
-        cases, results, notes = measure(quick=given.quick, only=given.only)
-    print_outcome(outcome(cases, results, TARGETS, notes))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure, TARGETS)

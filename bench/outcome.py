@@ -3,24 +3,14 @@
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 from bench.report import Row, table
-from bench.rounds import Case, Results, Sample, medians
+from bench.rounds import CPU, FAILED, MAX, MB, P50, P99, RATE, Case, Results, Sample, medians
 from bench.targets import Judged, Target, judge
 
-# column -> figure of a sample, digits
-_COLUMNS: Mapping[str, tuple[str, int]] = {
-    "CPU us": ("cpu_us", 3),
-    "a second": ("rate", 3),
-    "p50 ms": ("p50_ms", 3),
-    "p99 ms": ("p99_ms", 3),
-    "max ms": ("max_ms", 3),
-    "MB": ("mb", 3),
-    "failed": ("failed", 3),
-}
-FIGURES_ORDER = ("what", "one", "server", *_COLUMNS)
+FIGURES_ORDER = ("what", "one", "server", CPU, RATE, P50, P99, MAX, MB, FAILED)
 TARGETS_ORDER = ("what", "figure", "against", "found", "lowest", "highest", "must", "aim", "unit", "verdict")
 
 
@@ -48,30 +38,21 @@ def _figures_row(case: Case, server: str, sample: Sample | None) -> Row:
     row: Row = {"what": case.name, "one": case.unit, "server": server}
     if sample is None:
         return row | {"a second": "failed"}
-    for column, (figure, digits) in _COLUMNS.items():
-        value = getattr(sample, figure)
-        if value is not None and not (figure == "failed" and value == 0):
-            row[column] = significant(value, digits)
-    return row
+    return row | {name: significant(value, 3) for name, value in sample.items() if value or name != FAILED}
 
 
 def target_row(judged: Judged) -> Row:
     target = judged.target
-    row: Row = {"what": target.case, "figure": _figure_name(target), "against": _against(target)}
-    if judged.value is not None and judged.low is not None and judged.high is not None:
-        row |= {
-            "found": significant(judged.value, 3),
-            "lowest": significant(judged.low, 3),
-            "highest": significant(judged.high, 3),
-        }
-    row["must"] = significant(target.must, 3)
-    if target.aim is not None:
-        row["aim"] = significant(target.aim, 3)
+    row: Row = {"what": target.case, "figure": target.figure, "against": _against(target)}
+    numbers = {
+        "found": judged.value,
+        "lowest": judged.low,
+        "highest": judged.high,
+        "must": target.must,
+        "aim": target.aim,
+    }
+    row |= {name: significant(value, 3) for name, value in numbers.items() if value is not None}
     return row | {"unit": target.unit, "verdict": judged.verdict.value}
-
-
-def _figure_name(target: Target) -> str:
-    return next(column for column, (figure, _) in _COLUMNS.items() if figure == target.figure)
 
 
 def _against(target: Target) -> str:

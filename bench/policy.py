@@ -1,24 +1,29 @@
 """What a decision costs, and compiling, at 100 and 100,000 domains, beside a linear scan and one ``re`` alternation.
 
-    python -m bench.policy [--quick]
+    python -m bench.policy [--quick] [--only WORD]
 
 The peers are what people write first: a loop over the list (``endswith``), and one regular expression of all names.
 Both answer less than a decision does: no action, no rule, no why.  No host is asked twice, and nothing is remembered
 of a decision.  A host is parsed right before the clock starts, as at a point that has just read it; ``decide, new
 host`` includes the parsing.
-``build CPU s`` is from the text of rules.json to the policy in force; for the peers, from a list of names.
+``ready``: from the text of rules.json to the policy in force; for the alternation, from a list of names.
 """
 
-import argparse
 import gc
 import json
 import random
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from bench.report import Row, print_rows, quantile
+from bench.outcome import say
+from bench.part import Found, main
+from bench.report import quantile
+from bench.rounds import Case, Measuring, Results, Sample, run_rounds
+from bench.targets import Target
 from steering.policy import Flow, Policy, compile_policy, parse_host
 from steering.policy.document import load_document
 
@@ -27,6 +32,11 @@ T = TypeVar("T")
 SIZES = (100, 100_000)
 RULES = 100
 SEED = 20_260_101
+OURS, P50_US, P99_US, CPU_S = "steering", "p50 us", "p99 us", "CPU s"
+TARGETS = (
+    Target(case="decision, 100,000 domains", figure=P50_US, must=3, aim=1.5, unit="us"),
+    Target(case="ready for 100,000 domains", figure=CPU_S, must=5, aim=2, unit="s"),
+)
 TLDS = ("com", "net", "org", "io", "de", "co.uk", "fr", "nl", "app", "cloud")
 LABELS = ("www", "api", "cdn", "login", "static", "eu-west-1", "edge", "a", "assets")
 
@@ -96,44 +106,87 @@ def decide_new(policy: Policy, asked: Sequence[str]) -> list[float]:
     return timed_us(lambda host: policy.decide(Flow(host=parse_host(host)), 0.0), asked)
 
 
-def measure(size: int, calls: int) -> Iterator[Row]:
+def taken(found: Sequence[float]) -> Sample:
+    return {P50_US: quantile(found, 0.5), P99_US: quantile(found, 0.99)}
+
+
+def cases_of(size: int, calls: int) -> Iterator[Case]:
+    """Decisions over so many domains, and what it takes to be ready for them."""
     listed = names(size)
     asked = hosts(listed, calls)
     text = rules_text(listed)
-    began = time.process_time()
     policy = compile_policy(load_document(text))
-    build_s = time.process_time() - began
+    new = iter(range(1_000_000))
+
+    def decided(part: Sequence[str]) -> Measuring:
+        return lambda number: taken(decide_parsed(policy, part))
+
+    def never_seen(number: int) -> Sample:
+        run = next(new)
+        return taken(decide_new(policy, [f"n{run}-{host}" for host in asked]))
+
+    def by(peer: Callable[[str], bool], walked: int) -> Measuring:
+        return lambda number: taken(timed_us(peer, asked[: walked // size]))
+
+    built = {name: make(listed) for name, (make, _) in PEERS.items()}
     gc.collect()
     gc.freeze()  # as the workers do once they serve
-    for what, part in (("decide", asked), ("decide, listed", asked[1::2]), ("decide, not listed", asked[::2])):
-        yield row(size, f"steering, {what}", decide_parsed(policy, part), build_s)
-    new = [f"n{i}-{host}" for i, host in enumerate(asked)]
-    yield row(size, "steering, decide, new host", decide_new(policy, new), build_s)
-    for name, (make, walked) in PEERS.items():
-        began = time.process_time()
-        peer = make(listed)
-        build_s = time.process_time() - began
-        yield row(size, name, timed_us(peer, asked[: walked // size]), build_s)
-    gc.unfreeze()
+    yield Case(
+        name=f"decision, {size:,} domains",
+        unit="decision",
+        servers={
+            OURS: decided(asked),
+            f"{OURS}, listed": decided(asked[1::2]),
+            f"{OURS}, not listed": decided(asked[::2]),
+            f"{OURS}, new host": never_seen,
+            **{name: by(built[name], walked) for name, (_, walked) in PEERS.items()},
+        },
+    )
+    yield Case(
+        name=f"ready for {size:,} domains",
+        unit="start",
+        servers={
+            OURS: lambda number: ready(text),
+            "one re alternation": lambda number: ready_alternation(listed),
+        },
+    )
 
 
-def row(size: int, name: str, found: Sequence[float], build_s: float) -> Row:
-    return {
-        "domains": f"{size:,}",
-        "what": name,
-        "p50 us": round(quantile(found, 0.5), 2),
-        "p99 us": round(quantile(found, 0.99), 2),
-        "build CPU s": round(build_s, 3),
-        "calls": len(found),
-    }
+_READY = """
+import sys, time
+from steering.policy import compile_policy
+from steering.policy.document import load_document
+text = sys.stdin.read()
+began = time.process_time()
+compile_policy(load_document(text))
+print(time.process_time() - began)
+"""
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--quick", action="store_true", help="fewer calls")
-    calls = 20_000 if options.parse_args().quick else 200_000
-    print_rows([found for size in SIZES for found in measure(size, calls)])
+def ready(text: str) -> Sample:
+    """In a process of its own, which has met no name before."""
+    done = subprocess.run([sys.executable, "-c", _READY], input=text, capture_output=True, text=True, check=True)
+    return {CPU_S: float(done.stdout)}
+
+
+def ready_alternation(listed: Sequence[str]) -> Sample:
+    re.purge()
+    began = time.process_time()
+    alternation(listed)
+    return {CPU_S: time.process_time() - began}
+
+
+def measure(quick: bool, only: str) -> Found:
+    calls, rounds = (20_000, 1) if quick else (100_000, 3)
+    cases: list[Case] = []
+    results: Results = {}
+    for size in SIZES:
+        wanted = [case for case in cases_of(size, calls) if only in case.name]
+        cases += wanted
+        results |= run_rounds(wanted, rounds, say)
+        gc.unfreeze()
+    return cases, results, []
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure, TARGETS)

@@ -5,28 +5,17 @@ ratios *within a round*: between rounds the machine may have changed its speed.
 """
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-Figure = str
+# What one server did in one round: figure -> value.  A figure's name says its unit, and is the column it stands in.
+Sample = Mapping[str, float]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What one server did in one round.
-
-    cpu_us: CPU microseconds an operation (or a megabyte, or whatever the case counts).  rate: operations a second, by
-    the clock.  p50_ms, p99_ms, max_ms: how long one took its client.  failed: operations that did not succeed.
-    """
-
-    cpu_us: float | None = None
-    rate: float | None = None
-    p50_ms: float | None = None
-    p99_ms: float | None = None
-    max_ms: float | None = None
-    mb: float | None = None
-    failed: int = 0
-
+CPU = "CPU us"  # microseconds on a processor an operation (or a megabyte, or whatever the case counts)
+RATE = "a second"  # operations, by the clock
+P50, P99, MAX = "p50 ms", "p99 ms", "max ms"  # how long one took its client
+MB = "MB"
+FAILED = "failed"  # operations that did not succeed
 
 Measuring = Callable[[int], Sample]  # the round's number -> what was found
 
@@ -65,41 +54,24 @@ def run_rounds(cases: Sequence[Case], rounds: int, say: Callable[[str], None]) -
 
 
 def medians(samples: Sequence[Sample | None]) -> Sample | None:
-    """Of each figure; None where no round succeeded."""
+    """Of each figure, and the sum of failures; None where no round succeeded."""
     made = [sample for sample in samples if sample is not None]
     if not made:
         return None
-    return Sample(
-        cpu_us=_median(sample.cpu_us for sample in made),
-        rate=_median(sample.rate for sample in made),
-        p50_ms=_median(sample.p50_ms for sample in made),
-        p99_ms=_median(sample.p99_ms for sample in made),
-        max_ms=_median(sample.max_ms for sample in made),
-        mb=_median(sample.mb for sample in made),
-        failed=sum(sample.failed for sample in made),
-    )
+    figures = dict.fromkeys(figure for sample in made for figure in sample)
+    return {figure: (sum if figure == FAILED else statistics.median)(values(made, figure)) for figure in figures}
 
 
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
-
-
-def ratios(ours: Sequence[Sample | None], peers: Sequence[Sequence[Sample | None]], figure: Figure) -> list[float]:
+def ratios(ours: Sequence[Sample | None], peers: Sequence[Sequence[Sample | None]], figure: str) -> list[float]:
     """Ours by the best of the peers, for each round in which ours and at least one of them were measured."""
     found = []
     for number, sample in enumerate(ours):
-        mine = _value(sample, figure)
-        others = [value for peer in peers if (value := _value(peer[number], figure))]
+        mine = (sample or {}).get(figure)
+        others = [value for peer in peers if (value := (peer[number] or {}).get(figure))]
         if mine is not None and others:
             found.append(mine / min(others))
     return found
 
 
-def values(samples: Sequence[Sample | None], figure: Figure) -> list[float]:
-    return [value for sample in samples if (value := _value(sample, figure)) is not None]
-
-
-def _value(sample: Sample | None, figure: Figure) -> float | None:
-    value: float | None = getattr(sample, figure) if sample else None
-    return value
+def values(samples: Sequence[Sample | None], figure: str) -> list[float]:
+    return [sample[figure] for sample in samples if sample is not None and figure in sample]

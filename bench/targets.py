@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bench.rounds import Figure, Results, ratios, values
+from bench.rounds import CPU, Results, ratios, values
 
 
 class Verdict(Enum):
     AIM = "aim"
     MUST = "must"
     MISSED = "MISSED"
+    NOT_AIM = "not the aim"
     UNKNOWN = "not measured"
 
 
@@ -23,13 +24,13 @@ class Verdict(Enum):
 class Target:
     """``figure`` of ``ours`` in ``case``, by that of the best of ``against``; by nothing where that is empty.
 
-    aim: None where only the limit was set.  unit: of what is compared, "x" for a ratio.
+    must, aim: None where there is only the other.  unit: of what is compared, "x" for a ratio.
     """
 
     case: str
     against: tuple[str, ...] = ()
-    figure: Figure = "cpu_us"
-    must: float
+    figure: str = CPU
+    must: float | None
     aim: float | None = None
     unit: str = "x"
     ours: str = "steering"
@@ -63,12 +64,8 @@ def _found(target: Target, results: Results) -> Sequence[float]:
 
 
 def _verdict(target: Target, value: float) -> Verdict:
-    if value > target.must:
+    if target.must is not None and value > target.must:
         return Verdict.MISSED
     if target.aim is not None and value <= target.aim:
         return Verdict.AIM
-    return Verdict.MUST
-
-
-def missed(judged: Sequence[Judged]) -> list[Judged]:
-    return [each for each in judged if each.verdict is Verdict.MISSED]
+    return Verdict.NOT_AIM if target.must is None else Verdict.MUST

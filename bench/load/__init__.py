@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.cost import cpu_ns, pin
 from bench.processes import CLIENT_CPU
-from bench.rounds import Failed, Sample
+from bench.rounds import CPU, FAILED, MAX, P50, P99, RATE, Failed, Sample
 
 HERE = Path(__file__).parent
 BUILT = HERE.parent.parent / ".deps" / "bench"
@@ -57,19 +57,19 @@ class Loaded:
     def sample(self, per: float | None = None) -> Sample:
         """per: how many operations to divide by; default: those that were counted."""
         operations = per or self.count
-        return Sample(
-            cpu_us=self.cpu_ns / operations / 1000,
-            rate=operations / self.seconds,
-            p50_ms=self.p50_us / 1000,
-            p99_ms=self.p99_us / 1000,
-            max_ms=self.max_us / 1000,
-            failed=self.failed,
-        )
+        return {
+            CPU: self.cpu_ns / operations / 1000,
+            RATE: operations / self.seconds,
+            P50: self.p50_us / 1000,
+            P99: self.p99_us / 1000,
+            MAX: self.max_us / 1000,
+            FAILED: self.failed,
+        }
 
     def per_mb(self) -> Sample:
-        """The same for each megabyte that passed."""
+        """The same for each megabyte that passed; how long one transfer took is nothing to compare."""
         sample = self.sample(self.size / 1e6)
-        return Sample(cpu_us=sample.cpu_us, rate=sample.rate, failed=self.failed)
+        return {figure: sample[figure] for figure in (CPU, RATE, FAILED)}
 
 
 class Load:

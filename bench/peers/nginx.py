@@ -1,6 +1,7 @@
 """nginx: the origin behind the proxies (TLS 1.3, P-256), and a server of plain files."""
 
 import os
+import urllib.request
 from pathlib import Path
 
 from bench.cost import pin
@@ -84,3 +85,9 @@ def files(stage: Stage, name: str, body: bytes) -> Running:
     (folder / "files").mkdir()
     (folder / "files" / name).write_bytes(body)
     return _start(stage, folder, port, _FILES.format(folder=folder, port=port), SERVER_CPU)
+
+
+def etag(server: Running, path: str) -> str:
+    """What it says of one of its files."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}") as response:
+        return str(response.headers["ETag"])

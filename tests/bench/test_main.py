@@ -5,7 +5,6 @@ import json
 import pytest
 
 from bench.__main__ import measurements, parse_output, parse_table
-from bench.policy import PEERS, hosts, measure, names
 from bench.report import Row, quantile, table
 
 
@@ -45,28 +44,3 @@ def test_an_outcome_is_read_whole() -> None:
 
 def test_the_main_measurements_are_found() -> None:
     assert {"policy", "dns", "inspector"} <= set(measurements())
-
-
-def test_names_and_hosts_are_the_same_in_every_run() -> None:
-    assert names(300) == names(300)
-    assert len(set(names(300))) == 300
-    assert hosts(names(300), 50) == hosts(names(300), 50)
-
-
-def test_the_peers_agree_with_each_other() -> None:
-    listed = names(200)
-    (first, *others) = (make(listed) for make, _ in PEERS.values())
-    for asked in (*hosts(listed, 200), *listed, *(f"not{name}" for name in listed)):
-        assert [other(asked) for other in others] == [first(asked)] * len(others), asked
-
-
-def test_the_policy_is_measured_beside_each_peer() -> None:
-    rows = list(measure(100, 100))
-    assert [row["what"] for row in rows] == [
-        "steering, decide",
-        "steering, decide, listed",
-        "steering, decide, not listed",
-        "steering, decide, new host",
-        *PEERS,
-    ]
-    assert all(row["domains"] == "100" and row["calls"] in (50, 100) for row in rows)

@@ -3,14 +3,14 @@
 import pytest
 
 from bench.outcome import outcome, significant
-from bench.rounds import Case, Results, Sample
+from bench.rounds import CPU, FAILED, P50, RATE, Case, Results
 from bench.targets import Target
 
 CASE = Case(name="kept alive", unit="request", servers={})
 RESULTS: Results = {
     "kept alive": {
-        "steering": [Sample(cpu_us=61.234, rate=10_123.4, p50_ms=0.12345), Sample(cpu_us=63.0, rate=10_000.0)],
-        "squid": [Sample(cpu_us=100.0, failed=2), Sample(cpu_us=126.0)],
+        "steering": [{CPU: 61.234, RATE: 10_123.4, P50: 0.12345, FAILED: 0}, {CPU: 63.0, RATE: 10_000.0}],
+        "squid": [{CPU: 100.0, FAILED: 2}, {CPU: 126.0}],
         "mitmproxy": [None, None],
     }
 }

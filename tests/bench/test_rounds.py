@@ -2,11 +2,11 @@
 
 import pytest
 
-from bench.rounds import Case, Failed, Measuring, Results, Sample, medians, ratios, run_rounds, values
+from bench.rounds import CPU, FAILED, MB, Case, Failed, Measuring, Sample, medians, ratios, run_rounds, values
 
 
 def cpu(*figures: float | None) -> list[Sample | None]:
-    return [None if figure is None else Sample(cpu_us=figure) for figure in figures]
+    return [None if figure is None else {CPU: figure} for figure in figures]
 
 
 def test_every_server_has_its_turn_in_every_round_and_the_order_turns() -> None:
@@ -15,7 +15,7 @@ def test_every_server_has_its_turn_in_every_round_and_the_order_turns() -> None:
     def noting(who: str) -> Measuring:
         def measure(number: int) -> Sample:
             done.append(f"{number} {who}")
-            return Sample(cpu_us=float(number))
+            return {CPU: float(number)}
 
         return measure
 
@@ -34,7 +34,7 @@ def test_what_fails_is_told_and_ends_nothing() -> None:
     def failing(number: int) -> Sample:
         if number == 0:
             raise Failed("it was refused")
-        return Sample(cpu_us=2.0)
+        return {CPU: 2.0}
 
     found = run_rounds([Case(name="x", unit="request", servers={"a": failing})], 2, said.append)
     assert found == {"x": {"a": cpu(None, 2)}}
@@ -47,7 +47,7 @@ RATIOS: dict[str, tuple[list[Sample | None], list[list[Sample | None]], list[flo
     "a round that ours lacks": (cpu(None, 6), [cpu(4, 3)], [2.0]),
     "a round that the peer lacks": (cpu(2, 6), [cpu(None, 3)], [2.0]),
     "a round that one of the peers lacks": (cpu(2, 6), [cpu(None, 3), cpu(4, 6)], [0.5, 2.0]),
-    "a figure that was not taken": ([Sample(mb=1.0)], [cpu(1)], []),
+    "a figure that was not taken": ([{MB: 1.0}], [cpu(1)], []),
     "nothing to divide by": (cpu(1), [cpu(0)], []),
     "no peer": (cpu(1, 2), [], []),
 }
@@ -56,15 +56,14 @@ RATIOS: dict[str, tuple[list[Sample | None], list[list[Sample | None]], list[flo
 @pytest.mark.parametrize("case", RATIOS)
 def test_ratios(case: str) -> None:
     ours, peers, expected = RATIOS[case]
-    assert ratios(ours, peers, "cpu_us") == expected
+    assert ratios(ours, peers, CPU) == expected
 
 
 def test_medians_are_of_each_figure() -> None:
-    samples = [Sample(cpu_us=1, failed=1), None, Sample(cpu_us=9, mb=5, failed=2), Sample(cpu_us=2)]
-    assert medians(samples) == Sample(cpu_us=2, mb=5, failed=3)
+    samples = [{CPU: 1, FAILED: 1}, None, {CPU: 9, MB: 5, FAILED: 2}, {CPU: 2}]
+    assert medians(samples) == {CPU: 2, MB: 5, FAILED: 3}
     assert medians([None, None]) is None
 
 
 def test_values_are_those_that_were_taken() -> None:
-    results: Results = {"x": {"a": [Sample(mb=3), None, Sample(cpu_us=1), Sample(mb=0)]}}
-    assert values(results["x"]["a"], "mb") == [3, 0]
+    assert values([{MB: 3}, None, {CPU: 1}, {MB: 0}], MB) == [3, 0]

@@ -2,16 +2,17 @@
 
 import pytest
 
-from bench.rounds import Results, Sample
-from bench.targets import Judged, Target, Verdict, judge, missed
+from bench.rounds import CPU, FAILED, MB, Results
+from bench.targets import Judged, Target, Verdict, judge
 
 RATIO = Target(case="x", against=("squid",), must=1.0, aim=0.5)
-ABSOLUTE = Target(case="x", figure="mb", must=80, aim=45, unit="MB")
+ABSOLUTE = Target(case="x", figure=MB, must=80, aim=45, unit="MB")
+HOPE = Target(case="x", against=("squid",), must=None, aim=0.5)
 LIMIT = Target(case="x", against=("squid",), must=1.0)
 
 
 def results(*cpu_us: float) -> Results:
-    return {"x": {"steering": [Sample(cpu_us=each, mb=each) for each in cpu_us], "squid": [Sample(cpu_us=100)] * 9}}
+    return {"x": {"steering": [{CPU: each, MB: each} for each in cpu_us], "squid": [{CPU: 100}] * 9}}
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ def results(*cpu_us: float) -> Results:
         (RATIO, 101, Verdict.MISSED),
         (LIMIT, 1, Verdict.MUST),
         (LIMIT, 101, Verdict.MISSED),
+        (HOPE, 50, Verdict.AIM),
+        (HOPE, 51, Verdict.NOT_AIM),
         (ABSOLUTE, 45, Verdict.AIM),
         (ABSOLUTE, 80, Verdict.MUST),
         (ABSOLUTE, 81, Verdict.MISSED),
@@ -40,17 +43,16 @@ def test_the_median_decides_and_the_extremes_are_told() -> None:
 
 
 def test_nothing_may_be_lost() -> None:
-    target = Target(case="x", figure="failed", must=0, unit="lost")
-    lossless: Results = {"x": {"steering": [Sample(failed=0)]}}
-    losing: Results = {"x": {"steering": [Sample(failed=1)]}}
+    target = Target(case="x", figure=FAILED, must=0, unit="lost")
+    lossless: Results = {"x": {"steering": [{FAILED: 0}]}}
+    losing: Results = {"x": {"steering": [{FAILED: 1}]}}
     assert (judge(target, lossless).verdict, judge(target, losing).verdict) == (Verdict.MUST, Verdict.MISSED)
 
 
-@pytest.mark.parametrize("without", [{}, {"x": {}}, {"x": {"squid": [Sample(cpu_us=1)]}}, {"x": {"steering": [None]}}])
+@pytest.mark.parametrize("without", [{}, {"x": {}}, {"x": {"squid": [{CPU: 1}]}}, {"x": {"steering": [None]}}])
 def test_what_was_not_measured_is_not_held_and_not_missed(without: Results) -> None:
     judged = judge(RATIO, without)
     assert judged == Judged(target=RATIO, value=None, low=None, high=None, verdict=Verdict.UNKNOWN)
-    assert missed([judged]) == []
 
 
 def test_a_peer_that_is_missing_leaves_the_comparison_with_the_others() -> None:
