@@ -38,6 +38,8 @@ WARM_S = 120  # answers are kept for 300 s at most
 PLAIN, MIXED, CASE_0X20 = "steered and cached, A", "the same, A AAAA HTTPS with EDNS DO", "the same, random case"
 SCALE, MISSES, LOGGED = "a million names, by domains in the rules", "not cached, forwarded", "query log on"
 SWAP, WORKERS = f"swap of {MANY_DOMAINS:,} domains at 5,000 queries a second", "steered and cached, A, by workers"
+BY_FEW, BY_MANY = "steering, 100 domains", "steering, 100,000 domains"
+ONE_WORKER, TWO_WORKERS = "steering, one worker", "steering, two workers"
 
 TARGETS = (
     Target(case=PLAIN, against=("dnsmasq", "unbound"), must=1.5, aim=0.95),
@@ -47,12 +49,12 @@ TARGETS = (
     Target(case=MIXED, against=("echo in C",), must=2.2, aim=1.5),
     Target(case=CASE_0X20, against=("dnsmasq", "unbound"), must=1.5, aim=0.95),
     Target(case=CASE_0X20, against=("echo in C",), must=2.2, aim=1.5),
-    Target(case=SCALE, ours="100,000 domains", against=("100 domains",), must=1.2, aim=1.05),
+    Target(case=SCALE, ours=BY_MANY, against=(BY_FEW,), must=1.2, aim=1.05),
     Target(case=MISSES, against=("unbound",), must=1.6, aim=1.0),
     Target(case=LOGGED, against=("dnsmasq", "unbound"), must=1.5, aim=1.0),
     Target(case=SWAP, figure=P99, must=10, aim=3, unit="ms"),
     Target(case=SWAP, figure=FAILED, must=0, unit="lost"),
-    Target(case=WORKERS, ours="two", against=("one",), must=1.1),
+    Target(case=WORKERS, ours=TWO_WORKERS, against=(ONE_WORKER,), must=1.1),
 )
 
 
@@ -142,8 +144,8 @@ class Fleet:
 OURS: dict[str, tuple[int, int, dict[str, object]]] = {
     "steering": (DOMAINS, 1, {}),
     "steering, log": (DOMAINS, 1, {"query_log": True}),
-    "steering, 100,000 domains": (MANY_DOMAINS, 1, {}),
-    "steering, two workers": (DOMAINS, 2, {}),
+    BY_MANY: (MANY_DOMAINS, 1, {}),
+    TWO_WORKERS: (DOMAINS, 2, {}),
 }
 
 
@@ -273,11 +275,11 @@ COLUMNS: dict[str, dict[str, str]] = {
     PLAIN: {name: name for name in (*_LOCAL, "dnslib")},
     MIXED: {name: name for name in _LOCAL},
     CASE_0X20: {name: name for name in _LOCAL},
-    SCALE: {"100 domains": _OURS, "100,000 domains": "steering, 100,000 domains"},
+    SCALE: {BY_FEW: _OURS, BY_MANY: BY_MANY},
     MISSES: {name: name for name in (_OURS, "dnsmasq", "unbound")},
     LOGGED: {name: f"{name}, log" for name in (_OURS, "dnsmasq", "unbound")},
-    WORKERS: {"one": _OURS, "two": "steering, two workers"},
-    SWAP: {_OURS: "steering, 100,000 domains"},
+    WORKERS: {ONE_WORKER: _OURS, TWO_WORKERS: TWO_WORKERS},
+    SWAP: {_OURS: BY_MANY},
 }
 
 

@@ -23,6 +23,7 @@ from steering.resources import starter_rules
 from steering_inspector.pages import REASONS
 from tests.kit import ROOT
 from tools.doc_examples import FENCE, can_run, fits, provide, run, steps
+from tools.doc_measurements import CHARTS, charts
 from tools.doc_tables import PRINTED, pages, printed
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in pages()}
@@ -63,7 +64,12 @@ def test_published_measurements_can_be_made_again() -> None:
 
 
 def test_every_figure_of_the_readme_was_measured() -> None:
-    assert [line for line in PRINTED["figures"]().splitlines() if line.endswith("| - |")] == [], "run: make bench"
+    assert [line for line in PRINTED["figures"]().splitlines() if "| - |" in line] == [], "run: make bench"
+
+
+def test_charts_are_those_of_the_measurements() -> None:
+    shown = {path: path.read_text("utf-8") for path in CHARTS.glob("*.svg")}
+    assert shown == charts(), "run: make docs"
 
 
 # Tables that are written by hand, for their words, and held to the code, for their rows

@@ -21,9 +21,9 @@ from steering_dns.settings import Limits as DnsLimits
 from steering_inspector.destination import REFUSED
 from steering_inspector.pages import REASONS
 from steering_inspector.settings import Limits as InspectorLimits
+from tools import doc_measurements
 
 ROOT = Path(__file__).parent.parent
-MEASUREMENTS = ROOT / "docs" / "measurements.json"
 _BLOCK = re.compile(r"(<!-- printed: ([\w -]+?) -->\n).*?(<!-- /printed -->)", re.DOTALL)
 
 
@@ -231,108 +231,8 @@ def _first_line(function: Callable[..., object]) -> str:
     return (function.__doc__ or "").strip().splitlines()[0]
 
 
-# Measurements: docs/measurements.json is written by ``python -m bench --write``
-
-# What the README shows: measurement, the row's cells that choose it, the figures (column, unit) and what they say.
-_FIGURES: tuple[tuple[str, str, dict[str, str | int], tuple[tuple[str, str], ...]], ...] = (
-    (
-        "one decision, 100,000 domains",
-        "policy",
-        {"domains": "100,000", "what": "steering, decide"},
-        (("p50 us", "µs median"), ("p99 us", "µs p99")),
-    ),
-    (
-        "a linear scan of the same",
-        "policy",
-        {"domains": "100,000", "what": "linear scan"},
-        (("p50 us", "µs median"),),
-    ),
-    (
-        "reading, checking and compiling 100,000 domains",
-        "policy",
-        {"domains": "100,000", "what": "steering, decide"},
-        (("build CPU s", "s CPU"),),
-    ),
-    (
-        "a PAC of 100,000 names",
-        "pac",
-        {"names": 100_000, "PAC": "steering", "engine": "V8 jitless"},
-        (("bytes", "bytes"), ("load ms", "ms to load"), ("us a decision", "µs a decision, in V8 as Chromium runs it")),
-    ),
-    (
-        "the usual chain of `dnsDomainIs` for 10,000",
-        "pac",
-        {"names": 10_000, "PAC": "linear dnsDomainIs", "engine": "V8 jitless"},
-        (("bytes", "bytes"), ("us a decision", "µs a decision")),
-    ),
-    (
-        "one steered DNS answer",
-        "dns",
-        {"answers": "steered", "server": "steering"},
-        (("cpu_us", "µs CPU"), ("x echo", "times a bare echo in Python"), ("qps", "a second")),
-    ),
-    (
-        "one cached DNS answer",
-        "dns",
-        {"answers": "cached", "server": "steering"},
-        (("cpu_us", "µs CPU"), ("x echo", "times the echo"), ("qps", "a second")),
-    ),
-    ("dnslib's own server", "dns", {"answers": "steered", "server": "dnslib"}, (("cpu_us", "µs CPU"),)),
-    (
-        "one request on an opened connection",
-        "inspector",
-        {"case": "requests, kept alive", "server": "inspector"},
-        (("cpu_us", "µs CPU"), ("per_s", "a second")),
-    ),
-    (
-        "one new opened connection",
-        "inspector",
-        {"case": "new connections", "server": "inspector"},
-        (("cpu_us", "µs CPU"), ("per_s", "a second, one after the other")),
-    ),
-    (
-        "a MiB downloaded, opened",
-        "inspector",
-        {"case": "opened download, MiB", "server": "inspector"},
-        (("cpu_us", "µs CPU"),),
-    ),
-    (
-        "a MiB downloaded, tunnelled",
-        "inspector",
-        {"case": "tunnelled download, MiB", "server": "inspector"},
-        (("cpu_us", "µs CPU"),),
-    ),
-)
-
-
 def figures() -> str:
-    results = json.loads(MEASUREMENTS.read_text("utf-8"))
-    return table(
-        ("what", "figure"), ((what, _figure(results, name, row, shown)) for what, name, row, shown in _FIGURES)
-    )
-
-
-def _figure(
-    results: dict[str, dict[str, object]], name: str, chosen: dict[str, str | int], shown: tuple[tuple[str, str], ...]
-) -> str:
-    rows = results.get(name, {}).get("rows", [])
-    assert isinstance(rows, list)
-    row = next((row for row in rows if all(row.get(key) == value for key, value in chosen.items())), None)
-    return ", ".join(f"{_number(row[column])} {unit}" for column, unit in shown) if row else "-"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
-
-
-def measured() -> str:
-    """Every published measurement as it was printed."""
-    results = json.loads(MEASUREMENTS.read_text("utf-8"))
-    parts = []
-    for name, result in results.items():
-        short = ", short rounds" if result["quick"] else ""
-        parts.append(f"## {name}\n\n{result['when']}, {result['machine']}{short}.\n\n```\n{result['text']}\n```")
-    return "\n" + "\n\n".join(parts) + "\n"
+    return table(("what", "steering", "beside it"), doc_measurements.figures())
 
 
 def targets() -> str:
@@ -352,7 +252,7 @@ PRINTED: dict[str, Callable[..., str]] = {
     "commands": commands,
     "targets": targets,
     "figures": figures,
-    "measured": measured,
+    "measured": doc_measurements.measured,
 }
 
 
@@ -363,6 +263,9 @@ def main() -> None:
         if fresh != text:
             page.write_text(fresh, "utf-8")
             print(f"wrote {page.relative_to(ROOT)}")
+    for picture, drawn in doc_measurements.charts().items():
+        picture.parent.mkdir(exist_ok=True)
+        picture.write_text(drawn, "utf-8")
 
 
 if __name__ == "__main__":

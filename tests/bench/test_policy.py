@@ -22,8 +22,8 @@ def test_the_policy_is_measured_beside_each_peer() -> None:
     found = run_rounds(cases, 1, lambda text: None)
     own = ["steering", "steering, listed", "steering, not listed", "steering, new host"]
     assert {case: list(servers) for case, servers in found.items()} == {
-        "decision, 100 domains": [*reversed([*own, *PEERS])],
-        "ready for 100 domains": [*reversed(["steering", "one re alternation"])],
+        "decision, 100 domains": [*own, *PEERS],
+        "ready for 100 domains": ["steering", "one re alternation"],
     }
     taken = [sample for servers in found.values() for samples in servers.values() for sample in samples]
     assert all(sample is not None and all(value > 0 for value in sample.values()) for sample in taken)
