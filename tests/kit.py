@@ -1,6 +1,7 @@
 """What tests everywhere share: the outside programs they need, free ports, and waiting without sleeping for luck."""
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -168,3 +169,14 @@ def missing(needs: tuple[str, ...]) -> list[str]:
     unknown = [name for name in needs if name not in NEEDS]
     assert not unknown, f"needs({', '.join(unknown)}) is not in tests/kit.py NEEDS"
     return [f"{name} ({NEEDS[name].how})" for name in needs if not NEEDS[name].present()]
+
+
+def children_of(pid: int, module: str) -> list[int]:
+    """Process ids of the children of a process that run ``python -m module``."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text("ascii").split():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                    found.append(int(child))
+    return sorted(found)

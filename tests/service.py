@@ -27,7 +27,7 @@ from steering.control.errors import ControlError
 from steering.control.listening import Role
 from tests.dns.upstream import Records, UpstreamServer
 from tests.inspector.origin import Origin, origin_ca, running_origin
-from tests.kit import ROOT, wait_until
+from tests.kit import ROOT, children_of, wait_until
 
 NAMES = ("www.example", "pinned.example", "blocked.example", "other.example")
 RULES: list[dict[str, Any]] = [
@@ -174,8 +174,7 @@ class LiveService:
 
     def workers(self) -> list[int]:
         """Process ids of the workers."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text("ascii").split()
-        return sorted(map(int, children))
+        return children_of(self.pid, "steering.control.worker")
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

@@ -56,6 +56,14 @@ def _print(answer: dict[str, object], as_json: bool) -> None:
         for warning in warnings if isinstance(warnings, list) else ():
             complain(f"warning: {warning}")
         if answer["error"]:
-            complain(f"the newest rules are not in force:\n{answer['error']}")
+            complain(f"{_what_failed(answer)}:\n{answer['error']}")
     if answer["state"] != "ok":
         raise typer.Exit(1)
+
+
+def _what_failed(answer: dict[str, object]) -> str:
+    points = answer["points"]
+    pac = points.get("pac") if isinstance(points, dict) else None
+    if pac == answer["revision"]:
+        return "the newest rules are not in force"
+    return f"the newest rules are in force, but the PACs are still those of policy {pac}"

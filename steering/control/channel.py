@@ -1,7 +1,7 @@
 """Messages between the parent and one worker, over a socket pair: a kind, a length, a body.
 
 The parent sends pickles (setup, policies); workers, who talk to strangers, answer in JSON, which the parent can
-read without running anything.
+read without running anything.  The maker of PACs talks to nobody else, and answers with a pickle.
 """
 
 import asyncio
@@ -21,6 +21,9 @@ class Kind(IntEnum):
     REPORT = 5  # worker: a JSON object
     ENDPOINT_TLS = 6  # parent: a pickled EndpointTls
     REVOKED = 7  # parent: a JSON list of the ids of revoked devices
+    PAC_JOB = 8  # parent: a pickled pacmaker.PacJob
+    PACS = 9  # the maker of PACs: a pickled PacSet
+    NO_PACS = 10  # the maker of PACs: why there are none
 
 
 class Channel:
@@ -52,6 +55,11 @@ class Channel:
             return Kind(head[0]), await self._reader.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError) as exc:
             raise EOFError from exc
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other end is known to be gone, with nothing left to receive."""
+        return self._reader.at_eof()
 
     def close(self) -> None:
         self._writer.close()

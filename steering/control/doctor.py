@@ -111,7 +111,7 @@ def _rules(loaded: Loaded, now: float, inspector: str) -> Rules:
             read_source(path), shown=str(path), categories=load_categories(),
             reserved=reserved_settings(config), pac=settings, at=now,
         )  # fmt: skip
-        gates = made.pacs.anonymous.passed.warnings
+        gates = made.pacs.anonymous.passed.warnings if made.pacs else ()
     except PolicyUnusable as exc:
         problem = str(exc)
     return Rules(

@@ -25,11 +25,11 @@ from steering.policy.rules import CategoryTable, Network, parse_network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enforced:
-    """A policy with the PACs made from it.  source: the text of the rules file."""
+    """A policy in force.  source: the text of the rules file.  pacs: where they were made along with it."""
 
     policy: Policy
-    pacs: PacSet
     source: bytes
+    pacs: PacSet | None = None
 
 
 def opened_networks(config: Config) -> tuple[Network, ...]:
@@ -86,10 +86,13 @@ def enforceable(
     shown: str,
     categories: CategoryTable,
     reserved: ReservedSettings,
-    pac: PacSettings,
     at: float,
+    pac: PacSettings | None = None,
 ) -> Enforced:
-    """Make everything of one rules text.  shown: what errors call it.  Raises PolicyUnusable with all errors."""
+    """Make what can be put in force of one rules text, with its PACs where ``pac`` says how.
+
+    shown: what errors call the text.  Raises PolicyUnusable with all errors.
+    """
     reading = read_document(source, categories)
     if reading.rule_set is None:
         listed = "\n".join(f"{shown}:{as_line(finding)}" for finding in reading.findings)
@@ -97,17 +100,19 @@ def enforceable(
     return enforceable_policy(compile_policy(reading.rule_set, reserved), source, shown=shown, pac=pac, at=at)
 
 
-def enforceable_policy(policy: Policy, source: bytes, *, shown: str, pac: PacSettings, at: float) -> Enforced:
+def enforceable_policy(policy: Policy, source: bytes, *, shown: str, pac: PacSettings | None, at: float) -> Enforced:
     """Make everything of a compiled policy.  source: its rules text, b"" where nobody asks for it."""
     try:
         _check_itself(policy, at)
-        pacs = PacSet(policy, at, pac)
+        pacs = PacSet(policy, at, pac) if pac is not None else None
     except (PacError, PolicyError) as exc:
-        name = Path(shown).name
-        raise PolicyUnusable(
-            f"{shown}: {exc}", f"{name}: these rules fail their checks; 'steering status' says which"
-        ) from exc
-    return Enforced(policy=policy, pacs=pacs, source=source)
+        raise failed_checks(shown, exc) from exc
+    return Enforced(policy=policy, source=source, pacs=pacs)
+
+
+def failed_checks(shown: str, why: object) -> PolicyUnusable:
+    name = Path(shown).name
+    return PolicyUnusable(f"{shown}: {why}", f"{name}: these rules fail their checks; 'steering status' says which")
 
 
 def _summary(findings: Sequence[Finding], name: str) -> str:

@@ -26,6 +26,7 @@ from steering.control.joining import follow_plan
 from steering.control.listening import OF_PARENT, Listener, Role
 from steering.control.machine import own_addresses
 from steering.control.metrics import metrics_of
+from steering.control.pacmaking import PacMaking
 from steering.control.page import render_page
 from steering.control.points import check_trust, dns_settings, inspector_settings
 from steering.control.policystore import (
@@ -48,8 +49,8 @@ from steering.control.tokens import Tokens
 from steering.control.web import Served, make_app
 from steering.control.worker import ORPHAN_DRAIN_S, Setup
 from steering.endpoint.bundle.content import Bundle
-from steering.pac.publish import PacSettings
-from steering.policy import Host, ReservedSettings
+from steering.pac.publish import PacSet, PacSettings, chains_of
+from steering.policy import Host, Policy, ReservedSettings
 from steering.policy.explain import Given, explain
 from steering.policy.points import Effect
 from steering.process.logs import logger
@@ -83,6 +84,7 @@ class Service:
     _reloading: "Reloading | Following" = field(init=False)
     _following: "Following | None" = field(init=False, default=None)
     _shared_ca: SharedCa | None = field(init=False, default=None)
+    _pac_making: PacMaking = field(init=False)
     _served: Served = field(init=False)
     _pac: PacSettings = field(init=False)
     _reserved: ReservedSettings = field(init=False)
@@ -167,12 +169,24 @@ class Service:
         self._reserved = reserved_settings(config)
         self._endpoints = self._for_helpers()
         self._supervisor = Supervisor([self._setup(i) for i in range(self._workers())] if self._has_points() else [])
+        self._pac_making = PacMaking(self._pac)
         if self._following is None:
-            self._reloading = Reloading(self.loaded.rules, self._state, self._status, self._make, self._publish)
+            self._reloading = self._reloading_of_file()
         else:
             self._following.first()
             self._reloading = self._following
         self._served = self._make_served()
+
+    def _reloading_of_file(self) -> Reloading:
+        return Reloading(
+            self.loaded.rules,
+            self._state,
+            self._status,
+            first=lambda source, shown: self._make(source, shown, self._pac),
+            make=self._make,
+            publish=self._publish,
+            follow=self._follow,
+        )
 
     def _load_ca(self) -> None:
         """Ours, made where there is none; or that of the service that is followed, where an inspector needs it."""
@@ -293,6 +307,9 @@ class Service:
                 text = f"the workers did not start within {START_S:.0f} s; the messages above say why"
                 raise ControlError(text) from exc
             self._served.pacs = self._reloading.enforced.pacs
+            stack.push_async_callback(self._pac_making.close)
+            if self._following is None:
+                await self._pac_making.warm()
             await self._publish_bundle(self._reloading.enforced)
             if self._endpoints is not None and Role.ENDPOINT_CONTROL in self._listeners:
                 sock = self._listeners[Role.ENDPOINT_CONTROL].sockets[0]
@@ -417,7 +434,7 @@ class Service:
 
     def _explain(self, question: Mapping[str, str], now: float) -> dict[str, Any]:
         enforced = self._reloading.enforced
-        chains = enforced.pacs.anonymous.plan.chains
+        chains = chains_of(self._pac)
 
         def returns(host: Host, effect: Effect) -> str:
             return "DIRECT" if effect is Effect.PAC_DIRECT else chains.of(host)
@@ -432,26 +449,31 @@ class Service:
 
     # From rules to what is in force
 
-    def _make(self, source: bytes, shown: str) -> Enforced:
+    def _make(self, source: bytes, shown: str, pac: PacSettings | None = None) -> Enforced:
         return enforceable(
             source,
             shown=shown,
             categories=load_categories(),
             reserved=self._reserved,
-            pac=self._pac,
+            pac=pac,
             at=time.time(),
         )
 
     def _make_of(self, bundle: Bundle) -> Enforced:
         shown = self.loaded.config.follow.url
-        return enforceable_policy(bundle.policy, b"", shown=shown, pac=self._pac, at=time.time())
+        pac = self._pac if Role.CONTROL in self._listeners else None
+        return enforceable_policy(bundle.policy, b"", shown=shown, pac=pac, at=time.time())
 
     async def _publish(self, enforced: Enforced) -> None:
-        """Workers first: a PAC never sends direct what they would still have opened."""
         await self._supervisor.publish(enforced.policy)
-        self._served.pacs = enforced.pacs
+        if enforced.pacs is not None:  # else they follow
+            self._served.pacs = enforced.pacs
         self._supervising.tell_status(f"enforces policy {enforced.policy.revision}")
         await self._publish_bundle(enforced)
+
+    async def _follow(self, policy: Policy) -> PacSet:
+        self._served.pacs = pacs = await self._pac_making.make(policy, time.time())
+        return pacs
 
     async def _publish_bundle(self, enforced: Enforced) -> None:
         """Helpers come last: what they send through the inspector must be met there by rules no older than theirs."""

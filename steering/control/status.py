@@ -9,11 +9,13 @@ class Status:
     """state: "starting", "ok" or "degraded".  error: why it is degraded; summary: that for everyone to read.
 
     rules: in the file; enabled: those of them that are in force.  names: the domains of these.
-    since: epoch seconds of the revision.
+    revision: in force at every point.  points: what is in force at each of them, which differs while a change is on
+    its way and where no PAC of it passes its gates.  since: epoch seconds of the revision.
     """
 
     state: str = "starting"
     revision: str = ""
+    points: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     summary: str | None = None
     rules_file: str = ""
@@ -29,6 +31,7 @@ class Status:
     pac_variants: int = 0
     reloads: int = 0
     last_reload_ms: float = 0.0
+    last_pac_ms: float = 0.0
     pid: int = 0
 
     def as_json(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from steering.pac.chains import plan_chains
+from steering.pac.chains import Chains, plan_chains
 from steering.pac.gates import MAX_BYTES, SELF_TEST_NAMES, Passed, pass_gates
 from steering.pac.plan import PacPlan, Planner
 from steering.pac.render import render
@@ -40,25 +40,39 @@ class PacFile:
     body: bytes
     gzip: bytes
     etag: str
-    plan: PacPlan
     passed: Passed
 
 
-def build(policy: Policy, view: View, at: float, settings: PacSettings) -> PacFile:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltPac(PacFile):
+    """A PAC with the plan that it was made of, which has an entry for each name."""
+
+    plan: PacPlan
+
+    @property
+    def file(self) -> PacFile:
+        return PacFile(body=self.body, gzip=self.gzip, etag=self.etag, passed=self.passed)
+
+
+def build(policy: Policy, view: View, at: float, settings: PacSettings) -> BuiltPac:
     """Make one PAC.  Raises PacError with every gate that it fails."""
     return _build(Planner(policy, at), view, settings, SELF_TEST_NAMES)
 
 
-def _build(planner: Planner, view: View, settings: PacSettings, names: int) -> PacFile:
-    chains = plan_chains(settings.inspectors, fail_open=settings.fail_open, tls=settings.tls)
-    planned = planner.plan(view, chains)
+def chains_of(settings: PacSettings) -> Chains:
+    """The chains that every PAC returns.  Raises PacError."""
+    return plan_chains(settings.inspectors, fail_open=settings.fail_open, tls=settings.tls)
+
+
+def _build(planner: Planner, view: View, settings: PacSettings, names: int) -> BuiltPac:
+    planned = planner.plan(view, chains_of(settings))
     for per_block in _BLOCK_SIZES:
         rendered = render(planned, per_block=per_block, templates=settings.templates)
         if len(rendered.text) <= MAX_BYTES or not rendered.packed:
             break
     passed = pass_gates(planned, rendered, planner.lasting, view, planner.at, names=names)
     body = rendered.text.encode("ascii")
-    return PacFile(
+    return BuiltPac(
         body=body,
         gzip=gzip.compress(body, mtime=0),
         etag=f'"{sha256(body).hexdigest()[:32]}"',
@@ -68,12 +82,16 @@ def _build(planner: Planner, view: View, settings: PacSettings, names: int) -> P
 
 
 class PacSet:
-    """Every PAC that one policy makes.  A PAC depends on its requester only through the rules' sources."""
+    """Every PAC that one policy makes.  A PAC depends on its requester only through the rules' sources.
+
+    Nothing of the policy's size is in it but the texts: it is made in one process and served in another.
+    """
 
     def __init__(self, policy: Policy, at: float, settings: PacSettings) -> None:
         """Raises PacError if any PAC fails a gate."""
         planner = Planner(policy, at)
         planner.share()
+        self.revision = policy.revision
         self._sources = _sources(planner.lasting)
         self._built: dict[tuple[bool | None, ...], PacFile] = {}
         self.crowded = False
@@ -91,7 +109,7 @@ class PacSet:
         if signature not in self._built:
             # The first is tried thoroughly; the others differ from it by a few names.
             names = OTHERS_TEST_NAMES if self._built else SELF_TEST_NAMES
-            self._built[signature] = _build(planner, view, settings, names)
+            self._built[signature] = _build(planner, view, settings, names).file
         return self._built[signature]
 
     def _signature(self, view: View) -> tuple[bool | None, ...]:

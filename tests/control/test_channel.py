@@ -62,8 +62,10 @@ async def test_the_other_end_dies_in_the_middle(sent: bytes) -> None:
     receiver = await Channel.over(ours)
     theirs.send(sent)
     theirs.close()
+    assert not receiver.ended
     with pytest.raises(EOFError):
         await receiver.receive()
+    assert receiver.ended
     receiver.close()
 
 

@@ -28,7 +28,7 @@ def test_enforced() -> None:
     made = enforced_of(RULES)
     assert made.source == rules_text(RULES)
     assert [rule.name for rule in made.policy.rules] == ["pinned", "banned"]
-    assert b"pinned" in made.pacs.anonymous.body
+    assert made.pacs is not None and b"pinned" in made.pacs.anonymous.body
 
 
 def test_a_policy_that_is_compiled_already_makes_the_same() -> None:
@@ -40,6 +40,7 @@ def test_a_policy_that_is_compiled_already_makes_the_same() -> None:
         pac=PacSettings(inspectors=("proxy.example:3128",)),
         at=0.0,
     )
+    assert made.pacs is not None and again.pacs is not None
     assert (again.policy, again.pacs.anonymous.body, again.source) == (made.policy, made.pacs.anonymous.body, b"")
 
 
