@@ -89,7 +89,7 @@ def _answer(served: Served, request: web.Request) -> web.Response:
     if path == "/readyz":
         return web.json_response(served.status.ready, status=200 if served.pacs else 503)
     # Beyond this line a page in somebody's browser could ask by a name that it had pointed here (DNS rebinding).
-    if _host(request) not in served.hosts:
+    if _host(request) not in served.hosts and _host(request) != _own_address(request):
         return web.Response(status=421, text="not a name of this service\n")
     if path == "/metrics":
         return web.Response(body=served.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -133,6 +133,12 @@ def _host(request: web.Request) -> str:
     host = request.host.lower()
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdigit() else host).strip("[]")
+
+
+def _own_address(request: web.Request) -> str | None:
+    """The address that the connection came to: who asks for it by that has been pointed here by nobody."""
+    own = request.transport.get_extra_info("sockname") if request.transport else None
+    return str(own[0]) if own else None
 
 
 def peer_address(request: web.Request) -> Address:
