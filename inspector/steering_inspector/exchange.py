@@ -10,6 +10,7 @@ from steering_inspector.conversation import Named
 from steering_inspector.fields import HeadError
 from steering_inspector.framing import Body, BodyError, ChunkedBody, CloseBody, render_chunk, render_last_chunk
 from steering_inspector.heads import end_of_response_head, parse_response_head
+from steering_inspector.quick import quick_response
 from steering_inspector.request import Request, render_request
 from steering_inspector.response import Response, check_response, render_response
 from steering_inspector.upstream import DialError, Origin, OriginLink
@@ -141,23 +142,30 @@ class Exchange:
 
     def _take_head(self, data: bytes) -> bytes:
         """Read heads up to the final one; returns the bytes after it that are not yet used."""
+        limits = self.session.workings.limits
+        if not self._buffer:
+            end = data.find(b"\r\n\r\n") + 4
+            quick = quick_response(data[:end], self.request, limits) if end > 3 else None
+            if quick is not None:
+                self._on_final(quick, data[end:])
+                return b""
         searched = len(self._buffer)
         buffer = self._buffer + data if searched else data
         while True:
             end = end_of_response_head(buffer, searched)
-            if end < 0 or end > self.session.workings.limits.max_head_bytes:
-                if end >= 0 or len(buffer) > self.session.workings.limits.max_head_bytes:
+            if end < 0 or end > limits.max_head_bytes:
+                if end >= 0 or len(buffer) > limits.max_head_bytes:
                     raise HeadError(502, "origin-protocol", "the head of the response is too large")
                 self._buffer = buffer
                 return b""
-            response = check_response(parse_response_head(buffer[:end], self.session.workings.limits), self.request)
+            response = check_response(parse_response_head(buffer[:end], limits), self.request)
             buffer, searched = buffer[end:], 0
             if not response.interim:
                 self._buffer = b""
                 self._on_final(response, buffer)
                 return b""
             self._interim += 1
-            if self._interim > self.session.workings.limits.max_interim:
+            if self._interim > limits.max_interim:
                 raise HeadError(502, "origin-protocol", "the origin sent too many 1xx responses")
             if self.request.minor == 1:
                 self._send(render_response(response, self.request, self._advertised, keep_alive=True))

@@ -11,7 +11,7 @@ from steering_inspector.framing import OURS, Body, ChunkedBody, LengthBody
 Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
 
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
@@ -39,7 +39,7 @@ class HeadError(Exception):
 def check_fields(fields: Iterable[Field], status: int, reason: str) -> None:
     """Raises HeadError for a name that is no token, a value with control characters, or a framing look-alike."""
     for name, value in fields:
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise HeadError(status, reason, "a header field is malformed")
         if b"_" in name and name.lower().replace(b"_", b"-") in _NEVER_WITH_UNDERSCORE:
             raise HeadError(status, reason, "a header field looks like one that frames or routes the message")

@@ -64,7 +64,7 @@ class Request:
 
     authority: of the target in absolute form and CONNECT, else of Host; None for HTTP/1.0 without either.
     scheme: of a target in absolute form, else "".  path: the target to send on, in origin form.
-    fields: end-to-end fields, without Host, Content-Length, Transfer-Encoding and Expect.
+    fields: end-to-end fields, without Host, Content-Length, Transfer-Encoding and Expect.  block: the same, written.
     body: None where there is none.  websocket: it asks to become a WebSocket.
     connection_auth: it authenticates the connection (NTLM, Negotiate) instead of the request.
     attestations: what the client gives as Steering-Attestation; it means nothing but to a listener for helpers.
@@ -76,6 +76,7 @@ class Request:
     path: str
     minor: int
     fields: list[Field]
+    block: bytes
     body: Body | None
     keep_alive: bool
     websocket: bool
@@ -145,6 +146,7 @@ def check_request(head: ParsedRequest) -> Request:
         path=path,
         minor=minor,
         fields=kept,
+        block=render_fields(kept),
         body=body,
         keep_alive=minor == 1 and b"close" not in connection,
         websocket=_is_websocket(head, fields, connection, body),
@@ -157,18 +159,18 @@ def check_request(head: ParsedRequest) -> Request:
 
 def render_request(request: Request, host: bytes, advertised: str) -> bytes:
     """The head as it is sent to the origin.  host: the value of Host."""
-    lines = [f"{request.method} {request.path} HTTP/1.1\r\nHost: ".encode("ascii"), host, b"\r\n"]
-    lines.append(render_fields(request.fields))
+    more = b""
     if isinstance(request.body, LengthBody):
-        lines.append(b"Content-Length: %d\r\n" % request.body.left)
+        more = b"Content-Length: %d\r\n" % request.body.left
     elif request.body is not None:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
+        more = b"Transfer-Encoding: chunked\r\n"
     if request.expects_continue:
-        lines.append(b"Expect: 100-continue\r\n")
+        more += b"Expect: 100-continue\r\n"
     if request.websocket:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-    lines.append(f"Via: 1.{request.minor} {advertised}\r\n\r\n".encode("ascii"))
-    return b"".join(lines)
+        more += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    target = f"{request.method} {request.path} HTTP/1.1\r\nHost: ".encode("ascii")
+    via = f"Via: 1.{request.minor} {advertised}\r\n\r\n".encode("ascii")
+    return b"%b%b\r\n%b%b%b" % (target, host, request.block, more, via)
 
 
 def loops(request: Request, advertised: str) -> bool:

@@ -24,7 +24,7 @@ from steering_inspector.request import CONNECTION_AUTH, Request
 
 BAD = "origin-protocol"
 # Alt-Svc would move the client to HTTP/3, past this inspector.
-_DROPPED = FRAMING | {b"alt-svc", b"alternate-protocol"}
+NOT_SENT_ON = FRAMING | {b"alt-svc", b"alternate-protocol"}
 
 
 class ParsedResponse(Protocol):
@@ -47,7 +47,8 @@ class ParsedResponse(Protocol):
 class Response:
     """A checked response.
 
-    minor: of the origin's version.  fields: end-to-end fields without framing.  body: None where there is none.
+    minor: of the origin's version.  fields: end-to-end fields without framing.  block: the same, written.
+    body: None where there is none.
     length: the Content-Length to tell, also where no body follows it (HEAD, 304); None for none.
     keep_alive: whether the origin's connection can be used again.
     connection_auth: it asks to authenticate the connection (NTLM, Negotiate).
@@ -57,6 +58,7 @@ class Response:
     status: int
     phrase: str
     fields: list[Field]
+    block: bytes
     body: Body | None
     length: int | None
     keep_alive: bool
@@ -80,41 +82,67 @@ def check_response(head: ParsedResponse, request: Request) -> Response:
     if head.code == 101:
         _check_switch(fields, request)
     connection = tokens_of(fields, b"connection")
-    body: Body | None = announced if announced is not None else CloseBody()
-    length = announced.left if isinstance(announced, LengthBody) else None
-    if request.method == "HEAD" or head.code < 200 or head.code in (204, 304):
-        body = None
-        length = length if request.method == "HEAD" or head.code == 304 else None
-    elif isinstance(body, LengthBody) and body.left == 0:
-        body = None
-    persistent = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
-    return Response(
+    kept = end_to_end(fields, NOT_SENT_ON)
+    return response_of(
+        request.method,
         minor=minor,
         status=head.code,
         phrase=_phrase(head.reason),
-        fields=end_to_end(fields, _DROPPED),
+        fields=kept,
+        block=render_fields(kept),
+        announced=announced,
+        persistent=b"close" not in connection and (minor == 1 or b"keep-alive" in connection),
+        connection_auth=any(v.lower().startswith(CONNECTION_AUTH) for v in field_values(fields, b"www-authenticate")),
+    )
+
+
+def response_of(
+    method: str,
+    *,
+    minor: int,
+    status: int,
+    phrase: str,
+    fields: list[Field],
+    block: bytes,
+    announced: Body | None,
+    persistent: bool,
+    connection_auth: bool,
+) -> Response:
+    """A checked response to a request of ``method``.  announced: the body that the fields tell of."""
+    body: Body | None = announced if announced is not None else CloseBody()
+    length = announced.left if isinstance(announced, LengthBody) else None
+    if method == "HEAD" or status < 200 or status in (204, 304):
+        body = None
+        length = length if method == "HEAD" or status == 304 else None
+    elif length == 0:
+        body = None
+    return Response(
+        minor=minor,
+        status=status,
+        phrase=phrase,
+        fields=fields,
+        block=block,
         body=body,
         length=length,
         keep_alive=persistent and not isinstance(body, CloseBody),
-        connection_auth=any(v.lower().startswith(CONNECTION_AUTH) for v in field_values(fields, b"www-authenticate")),
+        connection_auth=connection_auth,
     )
 
 
 def render_response(response: Response, request: Request, advertised: str, *, keep_alive: bool) -> bytes:
     """The head as it is sent to the client.  keep_alive: whether we shall read another request after it."""
-    lines = [f"HTTP/1.1 {response.status} {response.phrase}\r\n".encode("ascii"), render_fields(response.fields)]
+    more = b""
     if response.length is not None:
-        lines.append(b"Content-Length: %d\r\n" % response.length)
+        more = b"Content-Length: %d\r\n" % response.length
     elif isinstance(response.body, ChunkedBody) and request.minor == 1:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
+        more = b"Transfer-Encoding: chunked\r\n"
     if response.status == 101:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+        more += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
     elif not keep_alive and not response.interim:
-        lines.append(b"Connection: close\r\n")
-    if not response.interim:
-        lines.append(f"Via: 1.{response.minor} {advertised}\r\n".encode("ascii"))
-    lines.append(b"\r\n")
-    return b"".join(lines)
+        more += b"Connection: close\r\n"
+    first = f"HTTP/1.1 {response.status} {response.phrase}\r\n".encode("ascii")
+    last = b"\r\n" if response.interim else f"Via: 1.{response.minor} {advertised}\r\n\r\n".encode("ascii")
+    return b"%b%b%b%b" % (first, response.block, more, last)
 
 
 def _check_switch(fields: tuple[Field, ...], request: Request) -> None:

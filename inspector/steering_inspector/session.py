@@ -18,6 +18,7 @@ from steering_inspector.faults import describe
 from steering_inspector.fields import HeadError
 from steering_inspector.framing import BodyError
 from steering_inspector.heads import end_of_request_head, parse_request_head
+from steering_inspector.quick import quick_request
 from steering_inspector.request import Authority, Request, check_request, host_value, loops
 from steering_inspector.upstream import DialError, Origin, OriginLink
 from steering_inspector.workings import Client, HandshakeFailure, Outcome, Workings, new_request_id
@@ -140,7 +141,7 @@ class Session:
         self._requests += 1
         request: Request | None = None
         try:
-            request = check_request(parse_request_head(head, limits))
+            request = quick_request(head, limits) or check_request(parse_request_head(head, limits))
             self._begin(request)
         except HeadError as exc:
             self.refuse(exc.status, exc.reason, exc.why, request)
