@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,64 @@ def test_a_text_line_is_for_people() -> None:
     )
     refused = LINE._replace(host="", effect="refuse", why="", detail="", reason="no-sni", status=0, sent=0, received=0)
     assert as_text(refused) == "22:13:20 inspector 192.0.2.7 refuse  - [no-sni] 1 ms"
+
+
+def slow_text(line: Access) -> str:
+    """As ``as_text``, slow and obvious."""
+
+    def quoted(text: str) -> str:
+        return '"' + text[:200].replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    def word(text: str) -> str:
+        return text if re.fullmatch(r"[\w.@+\\:-]{1,200}", text) else quoted(text)
+
+    parts = [
+        datetime.fromtimestamp(int(line.at), UTC).strftime("%H:%M:%S"),
+        f"{line.point.value:9}",
+        line.client,
+        f"{line.effect:7}",
+        line.host or "-",
+        quoted(line.detail) if line.detail else "",
+        f"[{line.reason}]" if line.reason else "",
+        f"({line.why})" if line.why else "",
+        f"by {word(line.program)}" if line.program else "",
+        f"for {word(line.user)}" if line.user else "",
+        str(line.status) if line.status else "",
+        f"#{line.id}" if line.id and line.reason else "",
+        f"{line.sent}B out, {line.received}B in" if line.sent or line.received else "",
+        f"{line.duration_ms:.0f} ms",
+    ]
+    text = " ".join(part for part in parts if part)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+TEXTS = st.one_of(st.just(""), st.text(max_size=8), st.sampled_from(["a.example", 'x"y', "a\\b", "a\nb", "é", "x y"]))
+SIZES = st.sampled_from([0, 1, 200, 10**12])
+
+
+@given(
+    st.builds(
+        Access,
+        at=st.floats(0, 4e9),
+        point=st.sampled_from(Point),
+        client=st.sampled_from(["192.0.2.7", "2001:db8::1"]),
+        host=TEXTS,
+        effect=st.sampled_from(["open", "tunnel", "inspector"]),
+        rule=st.none(),
+        why=TEXTS,
+        reason=TEXTS,
+        detail=TEXTS,
+        status=SIZES,
+        sent=SIZES,
+        received=SIZES,
+        duration_ms=st.floats(0, 1e6),
+        user=TEXTS,
+        program=TEXTS,
+        id=TEXTS,
+    )
+)
+def test_a_text_line_is_what_its_slow_twin_makes(line: Access) -> None:
+    assert as_text(line) == slow_text(line)
 
 
 BARE = LINE._replace(host="", why="", detail="", status=0, sent=0, received=0)
