@@ -291,13 +291,13 @@ class Exchange:
     def outcome(self, reason: str = "", status: int | None = None) -> Outcome:
         code = status if status is not None else self.response.status if self.response else 0
         return Outcome(
-            host=self.named.host.text,
-            effect=self.named.effect.value,
-            decision=self.named.decision,
-            reason=reason,
-            detail=self.request.line,
-            status=code,
-            sent=self.sent,
-            received=self.received,
-            id=self.request_id,
+            self.named.host.text,
+            self.named.effect.value,
+            self.named.decision,
+            reason,
+            self.request.line,
+            code,
+            self.sent,
+            self.received,
+            self.request_id,
         )

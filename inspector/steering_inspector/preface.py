@@ -163,7 +163,7 @@ class Preface:
         self._report(Outcome(sni, Effect.OPEN.value, decision, "client-handshake", alert, received=self.link.received))
         if note is not None:
             lasted_ms = (self.workings.clock() - self.began_at) * 1000
-            note(HandshakeFailure(self.began_at, sni, str(self.client.address), alert, self.link.received, lasted_ms))
+            note(HandshakeFailure(self.began_at, sni, self.client.text, alert, self.link.received, lasted_ms))
         self._close()
 
     def _closed_early(self) -> None:

@@ -57,12 +57,13 @@ def quick_request(head: bytes, limits: Limits) -> Request | None:
     lines = _plain_lines(head, first.end(), limits)
     if lines is None:
         return None
-    kept, fields, seen = list[bytes](), list[Field](), set[bytes]()
+    kept: list[bytes] = []
+    fields: list[Field] = []
+    seen: set[bytes] = set()
     host, length, persistent = b"", b"", True
     for line in lines:
         name, blank, value = line.partition(b": ")
-        known = _request_names.get(name)
-        lower, kind = known if known is not None else _learn(name, _request_names, _OF_REQUESTS)
+        lower, kind = _request_names.get(name) or _learn(name, _request_names, _OF_REQUESTS)
         if not blank or lower in seen:
             return None
         seen.add(lower)
@@ -125,12 +126,12 @@ def quick_response(head: bytes, request: Request, limits: Limits) -> Response | 
     lines = _plain_lines(head, first.end(), limits)
     if lines is None:
         return None
-    kept, fields = list[bytes](), list[Field]()
+    kept: list[bytes] = []
+    fields: list[Field] = []
     length, connection, coding = b"", b"", False
     for line in lines:
         name, blank, value = line.partition(b": ")
-        known = _response_names.get(name)
-        kind = (known if known is not None else _learn(name, _response_names, _OF_RESPONSES))[1]
+        kind = (_response_names.get(name) or _learn(name, _response_names, _OF_RESPONSES))[1]
         if not blank:
             return None
         if kind == _SENT_ON:

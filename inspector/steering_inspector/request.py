@@ -175,6 +175,8 @@ def render_request(request: Request, host: bytes, advertised: str) -> bytes:
 
 def loops(request: Request, advertised: str) -> bool:
     """Whether this very inspector has seen the request before."""
+    if not request.via:
+        return False
     own = advertised.encode("ascii").lower()
     return any(part.split()[1:2] == [own] for value in request.via for part in value.lower().split(b","))
 

@@ -7,6 +7,7 @@ one that a redirect brought here by its Host.  Each request is decided by the po
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 from steering.policy import Effect, Host
 from steering.streams.link import Link
@@ -21,7 +22,7 @@ from steering_inspector.heads import end_of_request_head, parse_request_head
 from steering_inspector.quick import quick_request
 from steering_inspector.request import Authority, Request, check_request, host_value, loops
 from steering_inspector.upstream import DialError, Origin, OriginLink
-from steering_inspector.workings import Client, HandshakeFailure, Outcome, Workings, new_request_id
+from steering_inspector.workings import Client, HandshakeFailure, Outcome, Span, Workings, new_request_id
 
 
 class Way(Enum):
@@ -48,6 +49,17 @@ class Place:
     began_at: float = 0.0
 
 
+class _Held(NamedTuple):
+    """What a request came to; the next one to the same authority comes to the same while the span holds."""
+
+    span: Span
+    client: Client
+    authority: Authority
+    named: Named
+    origin: Origin
+    host: bytes
+
+
 OnConnect = Callable[["Session", Request, bytes], None]
 # Services that plain HTTP must not be made to talk to (mail, login, file sharing): ports below 1024 but these.
 _PLAIN_PORTS = frozenset((80, 443))
@@ -55,6 +67,32 @@ _PLAIN_PORTS = frozenset((80, 443))
 
 class Session:
     """See the module.  keep_alive: another request is read after the one in hand."""
+
+    __slots__ = (
+        "_buffer",
+        "_deadline",
+        "_extended",
+        "_head_due",
+        "_held",
+        "_introduction",
+        "_limits",
+        "_lingered",
+        "_lingering",
+        "_on_connect",
+        "_outlived",
+        "_pinned",
+        "_requests",
+        "_searched",
+        "_window_bytes",
+        "_window_from",
+        "client",
+        "exchange",
+        "keep_alive",
+        "link",
+        "place",
+        "relaying",
+        "workings",
+    )
 
     def __init__(
         self,
@@ -74,6 +112,8 @@ class Session:
         self.exchange: Exchange | None = None
         self._on_connect = on_connect
         self._introduction = introduction
+        self._limits = workings.limits
+        self._held: _Held | None = None
         self._buffer = b""
         self._pinned: OriginLink | None = None
         self._head_due = 0.0  # when the head that has begun must be complete; 0: none has begun
@@ -98,7 +138,7 @@ class Session:
             self._relay_up(data)
         elif self._lingering:
             self._lingered += len(data)
-            if self._lingered > self.workings.limits.max_linger_bytes:
+            if self._lingered > self._limits.max_linger_bytes:
                 self._close()
         else:
             self._window_bytes += len(data)
@@ -118,12 +158,12 @@ class Session:
                     continue
                 return
             else:
-                if len(self._buffer) >= self.workings.limits.read_bytes:
+                if len(self._buffer) >= self._limits.read_bytes:
                     self.link.pause()
                 return
 
     def _take_head(self) -> bool:
-        limits = self.workings.limits
+        limits = self._limits
         if self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: an empty line before a request
             self._buffer = self._buffer[2:]
             return True
@@ -170,7 +210,7 @@ class Session:
             return
         self.keep_alive = False  # until a response says otherwise
         now = self.workings.loop.time()
-        self._deadline = now + self.workings.limits.response_s
+        self._deadline = now + self._limits.response_s
         self._window_from, self._window_bytes = now, 0
         self.exchange = Exchange(self, request, named, origin, host, new_request_id())
         self.exchange.begin()
@@ -179,7 +219,7 @@ class Session:
         """Answer a helper's OPTIONS *, or take in what it attests of any other request.  Raises HeadError."""
         workings, now = self.workings, self.workings.loop.time()
         if self.client.attested is None and asks_for_nonce(request):
-            self.link.write(introduction.greeting(now, workings.live.policy.revision, str(self.client.address)))
+            self.link.write(introduction.greeting(now, workings.live.policy.revision, self.client.text))
             self._deadline = now + workings.limits.keepalive_s
             return True
         attested, revision = introduction.attested(request, self.client.attested, workings.clock(), now)
@@ -190,6 +230,15 @@ class Session:
         return False
 
     def _inside(self, opened: Open, request: Request) -> tuple[Named, Origin, bytes]:
+        span, held = self.workings.span(), self._held
+        if (
+            held is not None
+            and held.authority is request.authority
+            and held.span is span
+            and held.client is self.client
+            and not request.scheme
+        ):
+            return held.named, held.origin, held.host
         named = on_inner_request(opened, request.scheme, request.authority, self.workings.view(self.client))
         if named.effect is Effect.REFUSE:
             raise HeadError(403, "reserved", named.decision.why)
@@ -198,7 +247,9 @@ class Session:
             named = replace(named, effect=Effect.OPEN)
         assert request.authority is not None
         origin = Origin(True, named.host.text, opened.port, opened.name.guarded)
-        return named, origin, host_value(Authority(named.host, request.authority.port), "https")
+        host = host_value(Authority(named.host, request.authority.port), "https")
+        self._held = _Held(span, self.client, request.authority, named, origin, host)
+        return named, origin, host
 
     def _plain(self, request: Request) -> tuple[Named, Origin, bytes]:
         explicit = self.place.way in (Way.EXPLICIT, Way.ATTESTED)
@@ -227,7 +278,7 @@ class Session:
             return
         self._buffer = data[used:]
         self._deadline = self.workings.loop.time() + (
-            self.workings.limits.response_s if exchange.upload_done else self.workings.limits.body_idle_s
+            self._limits.response_s if exchange.upload_done else self._limits.body_idle_s
         )
         if exchange.origin_congested:
             self.link.pause()
@@ -260,7 +311,7 @@ class Session:
         name = self.place.name.text if self.place.name else ""
         note(
             HandshakeFailure(
-                began, name, str(self.client.address), alert, self.link.received, (self.workings.clock() - began) * 1000
+                began, name, self.client.text, alert, self.link.received, (self.workings.clock() - began) * 1000
             )
         )
 
@@ -272,7 +323,7 @@ class Session:
     # The exchange's side
 
     def touch(self) -> None:
-        self._deadline = self.workings.loop.time() + self.workings.limits.response_idle_s
+        self._deadline = self.workings.loop.time() + self._limits.response_idle_s
 
     def to_client(self, data: bytes) -> None:
         self.link.write(data)
@@ -305,7 +356,7 @@ class Session:
         elif not self.keep_alive:
             self._end()
         else:
-            self._deadline = self.workings.loop.time() + self.workings.limits.keepalive_s
+            self._deadline = self.workings.loop.time() + self._limits.keepalive_s
             self.link.resume()
             self._advance()
 
@@ -445,7 +496,7 @@ class Session:
         self._buffer = b""
         self._lingering = True
         self.relaying = False
-        self._deadline = self.workings.loop.time() + self.workings.limits.linger_s
+        self._deadline = self.workings.loop.time() + self._limits.linger_s
         self.link.finish()
         if self.link.eof and self.link.finished:
             self._close()
@@ -474,7 +525,7 @@ class Session:
             return
         if self._lingering and self.link.unsent and not self.link.closed and not self._extended:
             # The last answer is still on its way to a slow reader: one idle time more, then it is cut.
-            self._extended, self._deadline = True, now + self.workings.limits.response_idle_s
+            self._extended, self._deadline = True, now + self._limits.response_idle_s
         elif exchange is not None and exchange.response is None:
             slow = not exchange.upload_done and not exchange.origin_congested
             exchange.abandon()
@@ -492,7 +543,7 @@ class Session:
 
     def _too_slow(self, exchange: Exchange, now: float) -> bool:
         """Whether an upload trickles, over a window in which we were reading."""
-        limits = self.workings.limits
+        limits = self._limits
         if exchange.upload_done or self.relaying or not self.link.reading or exchange.link is None:
             self._window_from, self._window_bytes = now, 0
             return False

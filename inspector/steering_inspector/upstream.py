@@ -261,7 +261,8 @@ class Upstreams:
         """Those of a name's addresses that may be dialled.  Raises DialError where none may."""
         if not addresses:
             raise DialError("name-unknown", "the name has no address")
-        permitted, why = list[Address](), ""
+        permitted: list[Address] = []
+        why = ""
         for address in addresses[:MAX_ADDRESSES]:
             refused = self._guard(address, origin.port, origin.guarded)
             if refused is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import NamedTuple, Protocol
 
+from steering.policy import Policy
 from steering.policy.access import Access, Sink, pending_names
 from steering.policy.decision import DEFAULT, Decision
 from steering.policy.facts import Program
@@ -67,6 +68,10 @@ class Client:
     address: Address
     device: str = ""
     attested: Attested | None = None
+    text: str = field(init=False, repr=False, compare=False, default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", str(self.address))  # wanted for every line
 
     @property
     def counted(self) -> Address | str:
@@ -97,6 +102,15 @@ class Outcome(NamedTuple):
     id: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Span:
+    """A policy, and the time in which no time condition of it begins or ends: it decides alike throughout."""
+
+    policy: Policy
+    since: float
+    until: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Workings:
     """draining: no new requests on kept-alive connections.  revoked: devices whose helpers are not listened to."""
@@ -115,10 +129,19 @@ class Workings:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
     revoked: frozenset[str] = frozenset()
+    limits: Limits = field(init=False)
+    _span: "Span | None" = None
 
-    @property
-    def limits(self) -> Limits:
-        return self.settings.limits
+    def __post_init__(self) -> None:
+        self.limits = self.settings.limits
+
+    def span(self) -> "Span":
+        """The span that holds now.  The same object stands for the same decisions."""
+        span, policy, now = self._span, self.live.policy, self.clock()
+        if span is None or span.policy is not policy or not span.since <= now < span.until:
+            until = policy.next_change(now)
+            span = self._span = Span(policy, now, float("inf") if until is None else until)
+        return span
 
     def view(self, client: Client) -> View:
         return View(
@@ -132,28 +155,30 @@ class Workings:
 
     def report(self, client: Client, began_at: float, outcome: Outcome) -> None:
         decision = outcome.decision or DEFAULT
-        self.counters[outcome.effect] += 1
-        if outcome.reason:
-            self.counters[f"reason:{outcome.reason}"] += 1
+        counters, reason = self.counters, outcome.reason
+        counters[outcome.effect] += 1
+        if reason:
+            counters[f"reason:{reason}"] += 1
+        known = client.attested is not None
         self.sink(
             Access(
-                at=began_at,
-                point=Point.INSPECTOR,
-                client=str(client.address),
-                host=outcome.host,
-                effect=outcome.effect,
-                rule=decision.rule,
-                why=decision.why if outcome.decision else "",
-                pending=pending_names(decision) if decision.pending else (),
-                reason=outcome.reason,
-                detail=outcome.detail,
-                status=outcome.status,
-                sent=outcome.sent,
-                received=outcome.received,
-                id=outcome.id,
-                user=client.user,
-                program=client.program,
-                duration_ms=max(0.0, (self.clock() - began_at) * 1000),
+                began_at,
+                Point.INSPECTOR,
+                client.text,
+                outcome.host,
+                outcome.effect,
+                decision.rule,
+                decision.why if outcome.decision else "",
+                pending_names(decision) if decision.pending else (),
+                reason,
+                outcome.detail,
+                outcome.status,
+                outcome.sent,
+                outcome.received,
+                max(0.0, (self.clock() - began_at) * 1000),
+                client.user if known else "",
+                client.program if known else "",
+                outcome.id,
             )
         )
 
@@ -183,5 +208,13 @@ class Workings:
             self.per_client[new.client.counted] += 1
 
 
+_ID_BYTES = 6
+_ids: list[str] = []
+
+
 def new_request_id() -> str:
-    return token_hex(6)
+    """Twelve hexadecimal digits that nobody can guess; the system is asked for two hundred of them at once."""
+    if not _ids:
+        digits = token_hex(200 * _ID_BYTES)
+        _ids.extend(digits[at : at + 2 * _ID_BYTES] for at in range(0, len(digits), 2 * _ID_BYTES))
+    return _ids.pop()

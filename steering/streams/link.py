@@ -150,13 +150,15 @@ class Link:
             self._fail(exc)
             return
         self.received += count
-        if self._tls is None:
-            if count:
-                self.owner.on_bytes(bytes(self._view[:count]))
-            else:
-                self._at_eof(clean=True)
-        else:
+        if self.secured and count and self._in is not None:
+            self._in.write(self._view[:count])
+            self._decrypt()
+        elif self._tls is not None:
             self._feed(self._view[:count])
+        elif count:
+            self.owner.on_bytes(bytes(self._view[:count]))
+        else:
+            self._at_eof(clean=True)
 
     def _feed(self, wire: memoryview | bytes) -> None:
         """Give bytes from the wire (none: the end) to TLS, and what comes out of it to the owner."""
@@ -251,7 +253,7 @@ class Link:
         """Send, or keep what does not go at once; watch ``congested``."""
         if self.closed or self._finishing or self.deaf or not data:
             return
-        if self._tls is None:
+        if self._tls is None or self._pending is None:
             self._send(data)
             return
         try:
@@ -259,7 +261,7 @@ class Link:
         except ssl.SSLError as exc:
             self._cannot_send(exc)
             return
-        self.flush()
+        self._send(self._pending.read())
 
     def flush(self) -> None:
         pending = self._pending
