@@ -43,7 +43,6 @@ app.add_typer(ca.app, name="ca")
 app.add_typer(rules.app, name="rules")
 app.add_typer(categories.app, name="categories")
 app.add_typer(catalog.app, name="catalog")
-endpoint.app.command()(endpoints.token)
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(endpoints.app, name="endpoints")
 

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from steering.endpoint.device import Credential
     from steering.endpoint.run import Serving
 
-app = typer.Typer(no_args_is_help=True, help="The helper on a laptop: knows the program behind each connection.")
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="The helper on a laptop: knows the program behind each connection.",
+)
 app.command()(endpoints.token)
 app.command()(endpoint_look.identify)
 app.command()(endpoint_look.explain)

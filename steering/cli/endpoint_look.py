@@ -18,15 +18,12 @@ from steering.cli.endpoint_folder import (
     kept_policy,
     needed_policy,
 )
-from steering.cli.explain import instant_of, print_answer
 from steering.cli.running import JsonOption
 from steering.cli.terminal import complain, print_json, wrong_use
 from steering.cli.terminal import console as new_console
 from steering.endpoint import device
 from steering.endpoint.errors import EndpointError
 from steering.policy.errors import PolicyError
-from steering.policy.explain import Given
-from steering.policy.explain import explain as explain_policy
 from steering.policy.findings import printable
 from steering.policy.points import Effect
 
@@ -99,6 +96,10 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say what this computer's policy makes of a host, and why; from the policy kept here, without asking anybody."""
+    from steering.cli.explain import instant_of, print_answer
+    from steering.policy.explain import Given
+    from steering.policy.explain import explain as explain_policy
+
     folder = endpoint_folder(state)
     bundle = needed_policy(folder).bundle
     instant = instant_of(at)

@@ -152,7 +152,6 @@ class InspectorLinks:
         self._loop = loop
         self._ready: deque[Ready] = deque()
         self._filling: set[asyncio.Task[None]] = set()
-        self._sessions: dict[str, ssl.SSLSession] = {}
         self._resting: dict[str, float] = {}
         self._asked_at = 0.0
         self._way: tuple[Towards, str] | None = None
@@ -169,7 +168,6 @@ class InspectorLinks:
     def replace_context(self, context: ssl.SSLContext) -> None:
         """After the device's certificate was renewed."""
         self._context = context
-        self._sessions.clear()
         self.drop()
         self._fill(self._limits.warm)
 
@@ -257,12 +255,8 @@ class InspectorLinks:
         awaiting = Awaiting(sock, self._loop, self._limits, first=HELLO)
         link = awaiting.link
         try:
-            link.secure(
-                self._context,
-                server_side=False,
-                server_hostname=host.text,
-                session=self._sessions.get(inspector),
-            )
+            # No session is resumed: our listeners give none, and to keep and show one costs 380 us of copies.
+            link.secure(self._context, server_side=False, server_hostname=host.text)
             await awaiting.until(lambda: awaiting.secured)
             ready = self._read_hello(link, await awaiting.head())
             if awaiting.buffer:
@@ -272,13 +266,7 @@ class InspectorLinks:
         except BaseException:
             link.close()
             raise
-        self._remember_session(inspector, link.tls)
         return ready
-
-    def _remember_session(self, inspector: str, tls: ssl.SSLObject | None) -> None:
-        """For the next ones, as long as it lasts.  To ask for a session copies it, which takes 180 us."""
-        if tls is not None and not tls.session_reused and (session := tls.session) is not None:
-            self._sessions[inspector] = session
 
     def _read_hello(self, link: Link, head: bytes) -> Ready:
         status, fields = read_answer(head)

@@ -73,6 +73,8 @@ class DeviceCa(TestCa):
         """For an inspector at 127.0.0.1 that demands a device's certificate."""
         context = self._make(("127.0.0.1",), True, datetime.timedelta(days=1), datetime.timedelta(days=30))
         context.verify_mode = ssl.CERT_REQUIRED
+        context.options |= ssl.OP_NO_TICKET  # as the inspector: no session is resumed
+        context.num_tickets = 0
         context.load_verify_locations(str(self.file))
         return context
 
