@@ -185,53 +185,46 @@ def _lasts(rule: Rule, at: float) -> bool:
     return rule.expires_at is None or at < rule.expires_at
 
 
+class _Nodes(dict[str, Node]):
+    """Nodes in the making.  Names where the same things stand are given one node, without looking into any."""
+
+    def __init__(self) -> None:
+        self._both: dict[tuple[int, int], tuple[Node, Node, Node]] = {}
+
+    def add(self, name: str, node: Node) -> None:
+        """Let ``node`` stand at ``name``, too."""
+        found = self.setdefault(name, node)
+        if found is not node:
+            key = id(found), id(node)
+            if key not in self._both:  # the two are kept along: another node could take their ids
+                self._both[key] = found, node, _joined(found, node)
+            self[name] = self._both[key][2]
+
+
+def _joined(one: Node, other: Node) -> Node:
+    return Node(one.tree + other.tree, one.below + other.below, one.exact + other.exact, one.globs + other.globs)
+
+
 def _nodes(rules: Iterable[Rule], rule_set: RuleSet, settings: ReservedSettings) -> dict[str, Node]:
-    building: dict[str, tuple[list[Hit], list[Hit], list[Hit], list[GlobHit]]] = {}
-
-    def at(name: str) -> tuple[list[Hit], list[Hit], list[Hit], list[GlobHit]]:
-        found = building.get(name)
-        if found is None:
-            found = building[name] = ([], [], [], [])
-        return found
-
+    nodes = _Nodes()
     for rule in rules:
         hit = Hit(rule, "")
+        by_reach = {
+            Reach.TREE: Node(tree=(hit,), lone=_lone(hit)),
+            Reach.BELOW: Node(below=(hit,)),
+            Reach.EXACT: Node(exact=(hit,)),
+        }
         for domain in rule.domains:
-            tree, below, exact, globs = at(domain.name)
-            match domain.reach:
-                case Reach.TREE:
-                    tree.append(hit)
-                case Reach.BELOW:
-                    below.append(hit)
-                case Reach.EXACT:
-                    exact.append(hit)
-                case Reach.GLOB:
-                    globs.append(GlobHit(domain, hit))
+            node = by_reach.get(domain.reach)
+            nodes.add(domain.name, node or Node(globs=(GlobHit(domain, hit),)))
         for category in rule.categories:
             category_hit = Hit(rule, category)
+            category_node = Node(tree=(category_hit,), lone=_lone(category_hit))
             for name in rule_set.categories.domains[category]:
-                at(name)[0].append(category_hit)
-    return _share(building, settings)
-
-
-def _share(
-    building: dict[str, tuple[list[Hit], list[Hit], list[Hit], list[GlobHit]]], settings: ReservedSettings
-) -> dict[str, Node]:
-    shared: dict[object, Node] = {}
-    nodes: dict[str, Node] = {}
-    for name, (tree, below, exact, globs) in building.items():
-        key = tuple(tuple((h.rule.index, h.kind) for h in part) for part in (tree, below, exact))
-        if globs:
-            nodes[name] = Node(tuple(tree), tuple(below), tuple(exact), tuple(globs))
-            continue
-        node = shared.get(key)
-        if node is None:
-            lone = _lone(tree[0]) if len(tree) == 1 and not below and not exact else None
-            node = shared[key] = Node(tuple(tree), tuple(below), tuple(exact), lone=lone)
-        nodes[name] = node
+                nodes.add(name, category_node)
     for name, (reserved, subdomains) in reserved_names(settings).items():
         nodes[name] = nodes.get(name, Node())._replace(reserved=reserved, reserved_below=subdomains, lone=None)
-    return nodes
+    return dict(nodes)
 
 
 def _lone(hit: Hit) -> Lone | None:

@@ -82,6 +82,8 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
     return _PATTERNS[glob]
 
 
+# What nearly every entry is: a name in its normal form, of two labels and more, the last of which begins with a letter.
+_PLAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _FOREIGN = (
     ("://", "leave out the scheme: a rule covers every scheme and port"),
     ("/", "leave out the path: a rule sees host names only"),
@@ -92,6 +94,13 @@ _FOREIGN = (
 
 def parse_domain(text: str) -> Domain:
     """Parse one entry of ``domains``.  Raises DomainError, whose text says what to write instead."""
+    if len(text) <= MAX_NAME and _PLAIN.fullmatch(text):
+        return Domain(Reach.TREE, text)
+    return parse_unusual(text)
+
+
+def parse_unusual(text: str) -> Domain:
+    """As ``parse_domain``, with nothing taken for granted: its slow twin."""
     entry = text.strip()
     for mark, advice in _FOREIGN:
         if mark in entry:

@@ -3,6 +3,7 @@
 The only place that imports it.  The list travels inside the package, so nothing is fetched.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
@@ -26,7 +27,27 @@ def _strict() -> PublicSuffixList:
 
 def is_icann_suffix(name: str) -> bool:
     """Whether ``name`` itself is a suffix under which the public registers names (``com``, ``co.uk``)."""
+    if "." in name and name not in _icann_names() and f"*.{name.partition('.')[2]}" not in _icann_names():
+        return False  # as nearly every name; the list's own reading takes ten times as long
     return bool(_icann().publicsuffix(name) == name)
+
+
+@cache
+def _icann_names() -> frozenset[str]:
+    """What stands in the list: names, wildcards (``*.ck``) and what they are made of, exceptions (``!www.ck``)."""
+    listed = frozenset(map(_a_labels, _suffixes(_listed()[0])))
+    return listed | {suffix.removeprefix("*.") for suffix in listed}
+
+
+def _suffixes(listed: str) -> Iterator[str]:
+    for line in listed.splitlines():
+        suffix = line.strip()
+        if suffix and not suffix.startswith("//"):
+            yield suffix
+
+
+def _a_labels(suffix: str) -> str:
+    return suffix if suffix.isascii() else suffix.encode("idna").decode("ascii")
 
 
 @cache
@@ -40,11 +61,10 @@ def _listed() -> tuple[str, str]:
 def _above(listed: str) -> frozenset[str]:
     """Names that are no ICANN suffix themselves, but hold a listed one."""
     above: set[str] = set()
-    for line in listed.splitlines():
-        suffix = line.strip()
-        if not suffix or suffix.startswith(("//", "!")):
+    for suffix in _suffixes(listed):
+        if suffix.startswith("!"):
             continue
-        name = suffix.encode("idna").decode("ascii") if not suffix.isascii() else suffix
+        name = _a_labels(suffix)
         while "." in name:
             name = name.partition(".")[2]
             above.add(name)

@@ -1,12 +1,13 @@
 """The grammar of ``domains``: which names an entry stands for, and what is refused in which words."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steering.policy.domains import Domain, Reach, glob_pattern, parse_domain
+from steering.policy.domains import Domain, Reach, glob_pattern, parse_domain, parse_unusual
 from steering.policy.errors import DomainError
 from steering.policy.hosts import MAX_NAME
 from tests.policy.twin import name_fits
@@ -189,3 +190,29 @@ def test_a_pattern_is_compiled_once() -> None:
     domain = parse_domain("only-here-*.example.com")
     domain.matches("only-here-1.example.com")
     assert calls(lambda: domain.matches("only-here-2.example.com"))["compile"] == 0
+
+
+def parsed(parse: Callable[[str], Domain], text: str) -> Domain | str:
+    try:
+        return parse(text)
+    except DomainError as exc:
+        return str(exc)
+
+
+LABEL = "a" * 63
+NEARLY_PLAIN = [
+    *("a.b", "a", "a.b.", " a.b", "a.b\n", "A.b", "a.B", "a..b", ".a.b", "=a.b", "*.a.b", "a.*.b.c", "a/b.c", ""),
+    *("-a.b", "a-.b", "a.-b", "a.b-", "_a.b", "a_.b", "a.b_", "a.1", "a.0x1", "a.0xg", "a.b1", "1.b", "a.xn--p1ai"),
+    *("bücher.example", "a.é", f"{LABEL}.b", f"{LABEL}a.b", f"a.{LABEL}", f"a.{LABEL}a"),
+    *("a." * 126 + "b", "a." * 126 + "bc", "a." * 125 + "b"),
+]
+
+
+@pytest.mark.parametrize("text", NEARLY_PLAIN)
+def test_the_short_way_leads_where_the_long_one_does(text: str) -> None:
+    assert parsed(parse_domain, text) == parsed(parse_unusual, text)
+
+
+@given(st.text(st.sampled_from("ab1-_.*=x0 é"), max_size=12))
+def test_the_short_way_leads_where_the_long_one_does_for_any_text(text: str) -> None:
+    assert parsed(parse_domain, text) == parsed(parse_unusual, text)

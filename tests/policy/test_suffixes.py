@@ -1,6 +1,9 @@
 """Where the names that anybody can register begin, by the public suffix list inside the package."""
 
+from importlib.resources import files
+
 import pytest
+from publicsuffixlist import PublicSuffixList
 
 from steering.policy.suffixes import (
     has_known_tld,
@@ -34,6 +37,20 @@ ICANN = [
 @pytest.mark.parametrize(("name", "suffix", "holds", "registered"), ICANN)
 def test_icann(name: str, suffix: bool, holds: bool, registered: str | None) -> None:
     assert (is_icann_suffix(name), holds_icann_suffix(name), registrable(name)) == (suffix, holds, registered)
+
+
+LIST = files("publicsuffixlist").joinpath("public_suffix_list.dat").read_text("utf-8")
+
+
+def test_every_listed_name_and_what_is_around_it() -> None:
+    """By the list's own reading, which is slow."""
+    slowly = PublicSuffixList(only_icann=True)
+    lines = [line.strip() for line in LIST.splitlines()]
+    names = [line.lstrip("!*.").encode("idna").decode() for line in lines if line and not line.startswith("//")]
+    assert len(names) > 9000
+    for listed in names:
+        for name in (listed, f"a.{listed}", f"a.b.{listed}", f"a-{listed}", listed.partition(".")[2] or listed):
+            assert is_icann_suffix(name) == (slowly.publicsuffix(name) == name), name
 
 
 @pytest.mark.parametrize(
