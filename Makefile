@@ -18,7 +18,7 @@ PYTHON ?= $(shell tools/find-python.sh)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint docs dist bench agreement endpoint-soak clean
+.PHONY: help run test lint docs dist screenshots bench agreement endpoint-soak clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -43,6 +43,9 @@ dist: $(VENV)/tools  ## build dist/steering-*.whl, which holds everything
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
 	@ls dist/*.whl
+
+screenshots: $(VENV)/tools .deps/ready  ## take the documentation's pictures anew, of the running product
+	@exec $(BIN)/python -m tools.screenshots
 
 bench: $(VENV)/tools .deps/bench-ready  ## measure against the peers, side by side (ARGS="policy --quick")
 	@exec $(BIN)/python -m bench $(ARGS)

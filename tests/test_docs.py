@@ -2,15 +2,20 @@
 
 import json
 import re
+import shlex
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from bench.__main__ import PUBLISHED, measurements
 from steering.catalog import load_categories
+from steering.cli.commands import app
 from steering.control.config import Config, load_config
 from steering.control.metrics import metrics_of
 from steering.control.status import Status
@@ -22,9 +27,10 @@ from steering.process.accesslog import as_json
 from steering.resources import starter_rules
 from steering_inspector.pages import REASONS
 from tests.kit import ROOT
-from tools.doc_examples import FENCE, can_run, fits, provide, run, steps
+from tools.doc_examples import FENCE, can_run, fits, provide, run
 from tools.doc_measurements import CHARTS, charts
 from tools.doc_tables import PRINTED, pages, printed
+from tools.doc_walks import LANGUAGES, WALKED, not_here, steps
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in pages()}
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -171,7 +177,7 @@ def test_configurations_in_examples_are_taken(page: str, text: str, tmp_path: Pa
 CONSOLE = {page: [step for name, text in blocks("console") if name == page for step in steps(text)] for page in PAGES}
 
 
-@pytest.mark.parametrize("page", [page for page, found in CONSOLE.items() if found])
+@pytest.mark.parametrize("page", [page for page, found in CONSOLE.items() if found and page not in WALKED])
 def test_commands_in_examples_print_what_is_shown(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of a page one after the other, in a folder with the starter rules."""
     monkeypatch.chdir(tmp_path)
@@ -191,6 +197,105 @@ def test_what_is_shown_may_be_shortened() -> None:
     assert not any(fits(shown, output) for shown in ("one\n", "...\ntwo\n", "two\n...\n", "one\ntwo\nthree\n"))
 
 
+# Commands: none is shown that nobody has tried, and none of ours that does not exist
+
+
+def test_every_symptom_ends_in_a_command() -> None:
+    sections = re.split(r"^## ", PAGES["docs/deploy/troubleshooting.md"], flags=re.MULTILINE)[1:]
+    assert [text.splitlines()[0] for text in sections if not re.search(r"```console\n[^`]+```\s*\Z", text)] == []
+
+
+WALKED_COMMANDS = {command for page in WALKED for command, _ in CONSOLE[page]}
+GUIDES = [page for page in PAGES if page == "README.md" or page.startswith("docs/deploy/")]
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_block_of_a_guide_is_of_a_kind_that_something_holds(page: str) -> None:
+    kinds = {found[2] for found in FENCE.finditer(PAGES[page])}
+    assert kinds - set(LANGUAGES) == set(), "commands are written as console, with '$ ': tools/doc_walks.py"
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_command_of_a_guide_is_tried_or_excused(page: str) -> None:
+    """On another page perhaps; ``cat`` shows a file, that other commands read."""
+    left = [
+        command
+        for command, shown in CONSOLE[page]
+        if not (page in WALKED or can_run(command) or not_here(command) or command in WALKED_COMMANDS)
+        and not (command.startswith("cat ") and shown)
+    ]
+    assert left == [], "neither run nor excused: tools/doc_walks.py NOT_HERE"
+
+
+def test_all_that_is_walked_is_a_guide() -> None:
+    assert set(WALKED) <= set(GUIDES)
+
+
+def test_what_is_excused_is_no_more_than_it_says() -> None:
+    excused = {"make test": True, "make tests": False, "make run": False, "systemctl restart x": True, "apt-get": True}
+    assert {command: not_here(command) is not None for command in excused} == excused
+
+
+COMMAND_LINE = get_command(app)
+_ENDS_A_COMMAND = {"|", ">", ">>", "<", "&&", "||", ";", "&", "2>&1"}
+
+
+def ours(line: str) -> Iterator[list[str]]:
+    """The words behind each ``steering`` of a shell's line."""
+    words = shlex.split(line.replace("\\\n", ""), comments=True)
+    for i, word in enumerate(words):
+        if word == "steering" and (i == 0 or words[i - 1] in {*_ENDS_A_COMMAND, "sudo", "exec", "--"}):
+            yield list(takewhile(lambda word: word not in _ENDS_A_COMMAND, words[i + 1 :]))
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that is named, and the words behind its name."""
+    command: Any = COMMAND_LINE
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def complaint(words: list[str]) -> str:
+    """What the command line says of them, "" if nothing.  The command is not run."""
+    command, rest = command_of(words)
+    if rest and not rest[0].startswith("-") and hasattr(command, "commands"):
+        return f"no such command: {rest[0]}"
+    try:
+        command.make_context(command.name, rest)
+    except Exception as exc:  # typer's own, which older ones take from click
+        return str(exc)
+    return ""
+
+
+@pytest.mark.parametrize("page", [page for page, found in CONSOLE.items() if found])
+def test_our_commands_are_taken_by_the_command_line(page: str) -> None:
+    typed = [words for command, _ in CONSOLE[page] for words in ours(command)]
+    assert {" ".join(words): complaint(words) for words in typed if complaint(words)} == {}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_our_commands_in_the_text_exist(page: str) -> None:
+    """Prose leaves out what it does not speak of, so names and options alone are looked at."""
+    wrong = []
+    for code in _CODE.findall(prose(PAGES[page])):
+        for words in ours(code) if re.match(r"(sudo )?steering [a-z-]", code) else ():
+            command, rest = command_of(words)
+            known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+            options = {word.partition("=")[0] for word in rest if word.startswith("--")}
+            no_command = rest and not rest[0].startswith("-") and hasattr(command, "commands")
+            if options - known - {"--help"} or no_command:
+                wrong.append(code)
+    assert wrong == []
+
+
+def test_a_command_that_does_not_exist_is_noticed() -> None:
+    assert complaint(["explain", "zoom.us", "--lvie"]) == "No such option: --lvie"
+    assert complaint(["explian", "zoom.us"]) != ""
+    assert complaint(["explain"]) != ""
+    assert [*ours("sudo steering check a.json | steering pac && echo steering")] == [["check", "a.json"], ["pac"]]
+
+
 # Links
 
 
@@ -207,7 +312,8 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_links_resolve(page: str) -> None:
     broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose(PAGES[page])):
+    text = prose(PAGES[page])
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + [file for _, file in pictures(text)]:
         if target.startswith(("http://", "https://", "mailto:")):
             continue
         path, _, anchor = target.partition("#")
@@ -222,13 +328,43 @@ def test_the_pages_that_the_code_points_at_exist() -> None:
     assert 'id="packaging"' in PAGES["docs/decisions.md"], "named by tests/test_packaging.py"
 
 
-def test_the_picture_is_readable_in_both_modes_and_without_eyes() -> None:
-    text = (ROOT / "docs" / "steering.svg").read_text("utf-8")
-    picture = ElementTree.fromstring(text)
-    names = {element.tag.rpartition("}")[2] for element in picture}
+# Pictures
+
+PICTURES = ROOT / "docs" / "pictures"
+DRAWN = [ROOT / "docs" / "steering.svg", *sorted(PICTURES.glob("*.svg"))]
+
+
+def pictures(text: str) -> list[tuple[str, str]]:
+    """(what it shows in words, its file) of every picture of a page; "" for one that stands for another."""
+    tags = re.findall(r'<img alt="([^"]*)" src="([^"]+)"', text)
+    return [
+        *re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text),
+        *tags,
+        *re.findall(r'<source media=()[^>]*srcset="([^"]+)"', text),
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pictures_are_told_in_words(page: str) -> None:
+    text = prose(PAGES[page])
+    assert len(re.findall(r"<img |<source |!\[", text)) == len(pictures(text)), "alt, then src"
+    assert [file for words, file in pictures(text) if len(words) < 20 and "-dark" not in file] == []
+
+
+def test_every_picture_is_shown_and_small() -> None:
+    shown = {(ROOT / page).parent.joinpath(file).resolve() for page in PAGES for _, file in pictures(PAGES[page])}
+    assert {*PICTURES.iterdir(), *DRAWN} <= shown
+    assert [file.name for file in PICTURES.iterdir() if file.stat().st_size >= 100_000] == []
+
+
+@pytest.mark.parametrize("file", DRAWN, ids=lambda file: file.name)
+def test_drawn_pictures_are_readable_in_both_modes_and_without_eyes(file: Path) -> None:
+    text = file.read_text("utf-8")
+    names = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(text)}
     assert {"title", "desc"} <= names
     assert "prefers-color-scheme: dark" in text
-    assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), "nothing is loaded from elsewhere"
+    loads = re.findall(r"""(?:href=|src=|url\(|@import)""", text)
+    assert loads == [], "nothing is loaded from elsewhere"
 
 
 def test_the_first_two_commands_of_the_readme() -> None:

@@ -1,6 +1,7 @@
 """The commands in the documentation's ``console`` blocks, run: ``make docs`` writes their output anew, a test compares.
 
-The commands of a page run one after the other in a folder with the starter rules.  In what is shown, ``...`` alone on
+The commands of a page run one after the other in a folder with the starter rules; those of tools/doc_walks.py WALKED
+have a machine of their own instead.  In what is shown, ``...`` alone on
 a line stands for any lines, and within a line for anything; a command without output is only run.  ``cat FILE`` makes
 the file that it shows.
 """
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from steering.cli.commands import app
 from steering.resources import starter_rules
 from tools.doc_tables import ROOT, pages
+from tools.doc_walks import WALKED, steps
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 # What asks a running service, or is one.
@@ -27,13 +29,6 @@ OF_A_SERVICE = (
     "steering serve", "steering status", "steering reload", "steering pac token", "steering ca", "steering doctor",
     "steering endpoint",
 )  # fmt: skip
-
-
-def steps(block: str) -> Iterator[tuple[str, str]]:
-    """(command line, the output that is shown behind it) of a console block."""
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition("\n")
-        yield command, output
 
 
 def provide(command: str, shown: str) -> None:
@@ -44,12 +39,17 @@ def provide(command: str, shown: str) -> None:
 
 
 def can_run(command: str) -> bool:
-    return command.startswith("steering ") and not command.startswith(OF_A_SERVICE) and "--live" not in command
+    return (
+        command.startswith("steering ")
+        and not command.startswith(OF_A_SERVICE)
+        and "--live" not in command
+        and not set("|<>&;") & set(command)  # for a shell
+    )
 
 
 def run(command: str) -> str:
     """What the command prints, both streams.  Raises whatever it raises but its exit."""
-    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    result = CliRunner().invoke(app, shlex.split(command.replace("\\\n", ""))[1:])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.output
@@ -69,11 +69,15 @@ def rewritten(page: str) -> str:
     def block(match: re.Match[str]) -> str:
         if match[2] != "console":
             return match[0]
-        told = "".join(f"$ {command}\n{_now(command, shown)}" for command, shown in steps(dedent(match[3])))
+        told = "".join(f"$ {_typed(command)}\n{_now(command, shown)}" for command, shown in steps(dedent(match[3])))
         return f"{match[1]}```console\n{indent(told, match[1])}{match[1]}```"
 
     with _starter_folder():
         return FENCE.sub(block, page)
+
+
+def _typed(command: str) -> str:
+    return command.replace("\n", "\n> ")
 
 
 def _now(command: str, shown: str) -> str:
@@ -103,6 +107,8 @@ def _starter_folder() -> Iterator[None]:
 
 def main() -> None:
     for page in pages():
+        if str(page.relative_to(ROOT)) in WALKED:
+            continue  # what its commands print is what the steps before them have made of a machine
         text = page.read_text("utf-8")
         fresh = rewritten(text)
         if fresh != text:

@@ -79,13 +79,6 @@ def _settings(section: str) -> Iterator[tuple[str, str, str]]:
         yield key, json.dumps(field.get_default(call_default_factory=True)), meaning
 
 
-def all_settings() -> str:
-    return table(
-        ("key", "default", "meaning"),
-        ((code(f"{s}.{key}"), code(default), text) for s in _SECTIONS for key, default, text in _settings(s)),
-    )
-
-
 def settings_of(section: str) -> str:
     return table(
         ("key", "environment", "default", "meaning"),
@@ -240,7 +233,6 @@ def targets() -> str:
 
 
 PRINTED: dict[str, Callable[..., str]] = {
-    "settings": all_settings,
     "settings-of": settings_of,
     "ports": ports,
     "effects": effects,

@@ -56,15 +56,16 @@ class UpstreamServer:
     clients: list[tuple[str, int]] = field(default_factory=list)  # by UDP
     by_tcp: int = 0
     connections: int = 0
-    port: int = 0
+    port: int = 0  # 0: a free one
+    host: str = "127.0.0.1"
 
     async def __aenter__(self) -> "UpstreamServer":
         loop = asyncio.get_running_loop()
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind(("127.0.0.1", free_port_both()))
+        udp.bind((self.host, self.port or free_port_both()))
         self.port = udp.getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
-        self._tcp = await asyncio.start_server(self.stream, "127.0.0.1", self.port)
+        self._tcp = await asyncio.start_server(self.stream, self.host, self.port)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

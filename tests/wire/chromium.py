@@ -1,6 +1,7 @@
 """Headless Chromium, driven over the DevTools protocol: what a page shows and whose certificate it came with."""
 
 import asyncio
+import base64
 import contextlib
 import itertools
 import json
@@ -94,6 +95,39 @@ class Chromium:
             status=response["status"],
             issuer=security.get("issuer", ""),
             subject=security.get("subjectName", ""),
+        )
+
+    async def shoot(self, url: str, *, width: int, dark: bool, timeout_s: float = 30) -> bytes:
+        """``url`` as a picture (PNG), as high as the page is."""
+        target = (await self.call("Target.createTarget", url="about:blank"))["targetId"]
+        session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        events = self._events[session] = asyncio.Queue()
+        mode = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.call("Network.enable", session)
+                await self.call("Page.enable", session)
+                await self.call("Emulation.setEmulatedMedia", session, features=[mode])
+                await self._size(session, width, 100)
+                started = await self.call("Page.navigate", session, url=url)
+                assert not started.get("errorText"), started
+                await self._main_response(events)
+                found = await self.call("Runtime.evaluate", session, expression="document.documentElement.scrollHeight")
+                await self._size(session, width, found["result"]["value"])
+                shot = await self.call("Page.captureScreenshot", session, format="png", optimizeForSpeed=False)
+        finally:
+            del self._events[session]
+            await self.call("Target.closeTarget", targetId=target)
+        return base64.b64decode(shot["data"])
+
+    async def _size(self, session: str, width: int, height: int) -> None:
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            session,
+            width=width,
+            height=height,
+            deviceScaleFactor=2,
+            mobile=False,
         )
 
     async def _main_response(self, events: "asyncio.Queue[dict[str, Any]]") -> dict[str, Any]:
