@@ -28,6 +28,21 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 
+# The rows of chrome://policy with a value, wherever in its shadow trees they are, each as the browser describes it.
+_POLICIES = """
+(() => {
+  const found = {};
+  const walk = (root) => root.querySelectorAll("*").forEach((element) => {
+    if (element.localName === "policy-row" && "value" in (element.policy ?? {})) {
+      found[element.policy.name] = element.policy;
+    }
+    if (element.shadowRoot) walk(element.shadowRoot);
+  });
+  walk(document);
+  return found;
+})()
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
@@ -129,6 +144,21 @@ class Chromium:
             deviceScaleFactor=2,
             mobile=False,
         )
+
+    async def policies(self, timeout_s: float = 30) -> dict[str, dict[str, Any]]:
+        """What the browser says of each managed policy that it has found: ``value``, ``status``, ``error`` ..."""
+        target = (await self.call("Target.createTarget", url="chrome://policy"))["targetId"]
+        session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        found: dict[str, dict[str, Any]] = {}
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not found:  # the page fills itself
+                    await asyncio.sleep(0.1)
+                    told = await self.call("Runtime.evaluate", session, expression=_POLICIES, returnByValue=True)
+                    found = told["result"]["value"]
+        finally:
+            await self.call("Target.closeTarget", targetId=target)
+        return found
 
     async def _main_response(self, events: "asyncio.Queue[dict[str, Any]]") -> dict[str, Any]:
         response: dict[str, Any] = {}

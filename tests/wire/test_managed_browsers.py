@@ -3,12 +3,16 @@
 The folders of managed policies are laid over those of this machine, within the namespace alone.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from steering.deploy.render import files_of
+from steering.deploy.targets import TARGETS
+from tests.deploy.ground import during_a_rotation
 from tests.inspector.origin import origin_ca
 from tests.service import STEERING, environment
 from tests.wire.chromium import Page, chromium
@@ -88,3 +92,20 @@ def test_firefox_with_its_policies(world: World, tmp_path: Path) -> None:
         for host in SEEN:
             place = world.lines.now()
             check(world, host, world.space.run(browser.load(f"https://{host}/")), place)
+
+
+@pytest.mark.needs("chromium")
+def test_chromium_finds_no_fault_with_the_policy(world: World, tmp_path: Path) -> None:
+    """Its own schema is compiled into it, and chrome://policy says what it makes of each policy."""
+    made, wrong = tmp_path / "made.json", tmp_path / "wrong.json"
+    made.write_text(files_of(TARGETS["chromium"], during_a_rotation())["steering-policy.json"])
+    wrong.write_text(json.dumps({"HomepageIsNewTabPage": "perhaps", "NoSuchPolicy": 1}))
+    files = {f"/etc/chromium/policies/managed/{path.name}": path for path in (made, wrong)}
+    with laid_over(world, tmp_path, files), world.space.holding(chromium(tmp_path / "browser")) as browser:
+        told = world.space.run(browser.policies())
+    faults = {name: row.keys() & {"error", "warning", "ignored"} for name, row in told.items()}
+    assert {name for name, found in faults.items() if found} == {"HomepageIsNewTabPage", "NoSuchPolicy"}
+    ours = json.loads(made.read_text())
+    assert {name: told[name]["value"] for name in ours} == ours
+    assert {(told[name]["level"], told[name]["scope"]) for name in ours} == {("mandatory", "machine")}
+    assert len(ours["CACertificates"]) == 2
