@@ -7,6 +7,7 @@ engine that crashes.
 
 import asyncio
 import contextlib
+import gc
 import os
 import pickle
 import signal
@@ -19,7 +20,7 @@ from steering.pac.publish import PacSet, PacSettings
 from steering.policy import CategoryTable, Policy, PolicyError, ReservedSettings, RulesModel, compile_policy, rule_set
 
 DEADLINE_S = 300  # 64 kinds of requesters of 100,000 names take about two minutes
-NICE = 10
+NICE = 5  # a third of the processor where others want it too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,9 @@ async def _main(descriptor: int) -> None:
         while True:
             _, body = await channel.receive()
             signal.alarm(DEADLINE_S + 5)  # ends the process where the parent, who waits less, is gone
+            gc.disable()  # a job makes much and drops little: the collector would walk it in vain, a fifth of the time
             kind, found = answer(body)
+            gc.enable()
             signal.alarm(0)
             await channel.send(kind, found)
 
@@ -82,6 +85,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     os.umask(0o077)
     os.nice(NICE)
+    gc.freeze()
     asyncio.run(_main(int(sys.argv[1])))
 
 

@@ -12,6 +12,7 @@ the name itself is not meant, only what is below it.
 from collections.abc import Collection, Iterable, Sequence
 
 MAX_SHARED = 25
+_LETTERS = "".join(chr(65 + shared) for shared in range(MAX_SHARED + 1))
 BELOW_ONLY = "*"  # sorts before everything in a host name
 
 
@@ -32,7 +33,7 @@ def pack(names: Iterable[str], per_block: int, below_only: Collection[str] = ())
         parts = [before + ends.get(before, "")]
         for key in keys[start + 1 : start + per_block]:
             shared = _shared(before, key)
-            parts.append(f"{chr(65 + shared)}{key[shared:-1]}{ends.get(key, '')}")
+            parts.append(f"{_LETTERS[shared]}{key[shared:-1]}{ends.get(key, '')}")
             before = key
         blocks.append(" ".join(parts))
     return blocks
@@ -61,7 +62,7 @@ def _name(key: str, entry: str) -> str:
 
 def _shared(before: str, key: str) -> int:
     limit = min(MAX_SHARED, len(before) - 1, len(key) - 1)
-    n = 0
-    while n < limit and before[n] == key[n]:
-        n += 1
-    return n
+    for n, (one, other) in enumerate(zip(before[:limit], key, strict=False)):
+        if one != other:
+            return n
+    return limit

@@ -1,14 +1,14 @@
 """What one PAC answers: the policy, as one requester sees it, flattened into tables that a browser can walk.
 
-Pure.  Everything comes from asking the engine, of each listed name and of an unlisted name below it; the rules are
-not read a second time.  Of a host's rules only two things matter to a PAC: whether a bypass matches for sure, and
-whether anything stricter matches or may match.  Both are unions, so they can be put together from the nearest listed
-name and from the patterns that fit.  A name needs an entry only where it would be answered otherwise than what
-stands above it: a hundred thousand blocked names go to the inspector like all others, and take no space.
+Pure.  Everything comes from asking the engine, of a listed name of each kind and of an unlisted name below it; the
+rules are not read a second time.  Of a host's rules only two things matter to a PAC: whether a bypass matches for
+sure, and whether anything stricter matches or may match.  Both are unions, so they can be put together from the
+nearest listed name and from the patterns that fit.  A name needs an entry only where it would be answered otherwise
+than what stands above it: a hundred thousand blocked names go to the inspector like all others, and take no space.
 """
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address
 from steering.pac.chains import Chains
 from steering.pac.view import View
 from steering.policy import Action, Decision, Effect, Host, Point, Policy, PolicyError, effect, parse_host
+from steering.policy.compile import Node
 from steering.policy.domains import Domain, Reach
 from steering.policy.hosts import Address
 from steering.policy.reserved import RESERVED
@@ -110,20 +111,10 @@ class Planner:
         self.lasting = policy.lasting(at)
         self._revision = policy.revision
         self._fixed = _without_patterns(self.lasting)
-        self._for_all: dict[str, Mark] = {}
-
-    def share(self) -> None:
-        """Ask once what holds for whoever asks: of most names in a long list nothing depends on a source."""
-        by_source = frozenset(rule.name for rule in self.lasting.rules if rule.source)
-        groups = frozenset(self.lasting.rule_set.model.groups)
-        if by_source:
-            # From anywhere and of every group: here each rule by source matches, or may match.
-            anybody = _Asking(self._fixed, View(groups=groups), self.at, {})
-            self._for_all = dict(anybody.without(by_source))
 
     def plan(self, view: View, chains: Chains) -> PacPlan:
         patterns = tuple(_patterns(self.lasting, view, self.at))
-        asking = _Asking(self._fixed, view, self.at, self._for_all)
+        asking = _Asking(self._fixed, view, self.at)
         trees, exact = _flatten(asking, _Overlap(patterns))
         return PacPlan(
             revision=self._revision,
@@ -139,13 +130,12 @@ class Planner:
 
 
 class _Asking:
-    """The engine, asked from one view.  for_all: marks, by the text of the host, that are known to hold in each."""
+    """The engine, asked from one view."""
 
-    def __init__(self, policy: Policy, view: View, at: float, for_all: dict[str, Mark]) -> None:
+    def __init__(self, policy: Policy, view: View, at: float) -> None:
         self.policy = policy
         self._view = view
         self._at = at
-        self._for_all = for_all
         self.elsewhere = self.mark(f"{UNLISTED}.{UNLISTED}")
 
     def mark(self, name: str) -> Mark:
@@ -155,19 +145,7 @@ class _Asking:
         return self.mark_of(Host(f"{UNLISTED}.{name}"))
 
     def mark_of(self, host: Host) -> Mark:
-        known = self._for_all.get(host.text)
-        return _mark(self._decision(host)) if known is None else known
-
-    def without(self, rules: Collection[str]) -> Iterator[tuple[str, Mark]]:
-        """The listed names, and hosts below them, that none of ``rules`` matches."""
-        for name, _ in self.policy.names():
-            for text in (name, f"{UNLISTED}.{name}"):
-                decision = self._decision(Host(text))
-                if not any(match.rule in rules for match in decision.matches):
-                    yield text, _mark(decision)
-
-    def _decision(self, host: Host) -> Decision:
-        return self.policy.decide(self._view.flow(host), self._at)
+        return _mark(self.policy.decide(self._view.flow(host), self._at))
 
 
 UNLISTED = "!"  # stands in no host name, so no entry lists it
@@ -181,18 +159,42 @@ def _mark(decision: Decision) -> Mark:
     return Mark.BYPASS if any(match.matched for match in decision.matches) else Mark.NOTHING
 
 
+class _Kind:
+    """Names at which the same stands, below names of which the same holds: they are answered alike.
+
+    A hundred thousand names are of a few kinds, so the engine is asked of one name of each.
+    """
+
+    __slots__ = ("below", "itself", "narrower")
+
+    def __init__(self, itself: Mark, below: Mark) -> None:
+        self.itself = itself
+        self.below = below
+        self.narrower: dict[tuple[int, bool], _Kind] = {}  # by the node, and by whether a dot is in the name
+
+    def of(self, name: str, node: Node, asking: _Asking) -> "_Kind":
+        """The kind of ``name``, whose nearest listed name above is of this one."""
+        key = id(node), "." in name
+        found = self.narrower.get(key)
+        if found is None:
+            found = self.narrower[key] = _Kind(asking.mark(name), asking.below(name))
+        return found
+
+
 def _flatten(asking: _Asking, overlap: "_Overlap") -> tuple[dict[str, Mark], dict[str, Mark]]:
     """Only where a name is answered otherwise than what stands above it does it need an entry."""
-    reach: dict[str, Mark] = {}  # what holds below each listed name, with or without an entry of its own
+    top = _Kind(asking.elsewhere, asking.elsewhere)
+    reach: dict[str, tuple[_Kind, Mark]] = {}  # what holds below each listed name, with or without an entry of its own
     trees: dict[str, Mark] = {}
     exact: dict[str, Mark] = {}
-    names = [name for name, _ in asking.policy.names()]
-    for name in sorted(names, key=lambda n: n.count(".")):
-        inherited = next((reach[s] for s in _parents(name) if s in reach), asking.elsewhere)
-        reach[name] = below = overlap.settled(name, asking.below(name), inherited)
+    for name, node in sorted(asking.policy.names(), key=lambda entry: entry[0].count(".")):
+        above, inherited = next((reach[s] for s in parents(name) if s in reach), (top, asking.elsewhere))
+        kind = above.of(name, node, asking)
+        below = overlap.settled(name, kind.below, inherited)
+        reach[name] = kind, below
         if below is not inherited:
             trees[name] = below
-        itself = overlap.settled(name, asking.mark(name), below)
+        itself = overlap.settled(name, kind.itself, below)
         if itself is not below and "." in name:
             exact[name] = overlap.settled(name, itself, inherited)
     return trees, exact
@@ -203,11 +205,11 @@ class _Overlap:
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._names = {p.name for p in patterns if p.mark is Mark.BYPASS}
-        self._above = {parent for name in self._names for parent in _parents(name)}
+        self._above = {parent for name in self._names for parent in parents(name)}
 
     def settled(self, name: str, mark: Mark, other: Mark) -> Mark:
         """``other`` where it answers alike at and below ``name``, else ``mark``."""
-        if {mark, other} == {Mark.NOTHING, Mark.STRICTER} and not self._touches(name):
+        if mark is not other and {mark, other} == {Mark.NOTHING, Mark.STRICTER} and not self._touches(name):
             return other
         return mark
 
@@ -257,10 +259,10 @@ def _fits(pattern: Pattern, name: str) -> bool:
 
 def _suffixes(name: str) -> Iterator[str]:
     yield name
-    yield from _parents(name)
+    yield from parents(name)
 
 
-def _parents(name: str) -> Iterator[str]:
+def parents(name: str) -> Iterator[str]:
     dot = name.find(".")
     while dot >= 0:
         yield name[dot + 1 :]

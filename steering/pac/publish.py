@@ -90,7 +90,6 @@ class PacSet:
     def __init__(self, policy: Policy, at: float, settings: PacSettings) -> None:
         """Raises PacError if any PAC fails a gate."""
         planner = Planner(policy, at)
-        planner.share()
         self.revision = policy.revision
         self._sources = _sources(planner.lasting)
         self._built: dict[tuple[bool | None, ...], PacFile] = {}

@@ -21,7 +21,7 @@ from jinja2 import (
 from steering import resources
 from steering.pac.errors import PacError
 from steering.pac.packed import pack
-from steering.pac.plan import Mark, PacPlan, Pattern
+from steering.pac.plan import Mark, PacPlan, Pattern, parents
 
 SMALL_NAMES = 2000  # up to here a readable object literal is both quickest and safe in every engine
 
@@ -32,9 +32,12 @@ class Js(str):
     __slots__ = ()
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
+
 def encode(value: object) -> Js:
     """Any value as an ES3 literal: ASCII, and nothing in it that HTML or a comment could end."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    text = _ENCODER.encode(value)
     for character in "<>&'":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Js(text)
@@ -109,12 +112,7 @@ def _variables(plan: PacPlan, packing: _Packing, per_block: int) -> dict[str, Js
 def _bulk(plan: PacPlan) -> frozenset[str]:
     """The bypassed trees with no entry above them: what the blocks can hold without one lying below another."""
     bypassed = {name for name, mark in plan.trees.items() if mark is Mark.BYPASS}
-    return frozenset(name for name in bypassed if not any(parent in plan.trees for parent in _parents(name)))
-
-
-def _parents(name: str) -> list[str]:
-    labels = name.split(".")
-    return [".".join(labels[i:]) for i in range(1, len(labels))]
+    return frozenset(name for name in bypassed if not any(parent in plan.trees for parent in parents(name)))
 
 
 def _patterns(patterns: tuple[Pattern, ...]) -> dict[str, list[list[object]]]:

@@ -13,6 +13,7 @@ from steering.pac.view import ANONYMOUS, View, of_address, of_group
 from steering.policy import Effect, Policy, ReservedSettings, effect, parse_host
 from steering.policy.points import Point
 from tests.pac.policies import NOW, ONE, plan_of, policy_of
+from tests.policy.work import calls
 from tests.policy.worlds import HOSTS, compiled_from, rule_lists
 
 NOTHING, BYPASS, STRICTER, ALWAYS = Mark
@@ -302,3 +303,18 @@ def test_a_plan_answers_as_the_engine(documents: list[dict[str, object]], view: 
         host = parse_host(text)
         direct = effect(Point.PAC, lasting.decide(view.flow(host), NOW)) is Effect.PAC_DIRECT
         assert made.returns(text) == ("DIRECT" if direct else INSPECTED), text
+
+
+def asked(count: int) -> int:
+    """How often the engine is asked for a plan of so many names, of three rules and one above the other."""
+    rules: list[dict[str, object]] = [
+        {"domains": [f"a{i}.example" for i in range(count)], "source": ["10.0.0.0/8"]},
+        {"domains": [f"a{i}.example" for i in range(0, count, 3)], "action": "inspect"},
+        {"domains": [f"www.a{i}.example" for i in range(0, count, 2)]},
+    ]
+    policy = policy_of(*rules)
+    return calls(lambda: plan(policy, ANONYMOUS, NOW, ONE))["Policy.decide"]
+
+
+def test_the_engine_is_asked_of_names_of_each_kind_and_not_of_each_name() -> None:
+    assert asked(600) == asked(60)
