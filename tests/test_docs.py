@@ -30,7 +30,8 @@ from tests.kit import ROOT
 from tools.doc_examples import FENCE, can_run, fits, provide, run
 from tools.doc_measurements import CHARTS, charts
 from tools.doc_tables import PRINTED, pages, printed
-from tools.doc_walks import LANGUAGES, WALKED, not_here, steps
+from tools.doc_walks import LANGUAGES, WALKED, Command, File, items, not_here, steps
+from tools.terminal_picture import terminal_picture
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in pages()}
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -231,6 +232,49 @@ def test_all_that_is_walked_is_a_guide() -> None:
     assert set(WALKED) <= set(GUIDES)
 
 
+GUIDE = """\
+Text, `$ code`.
+
+<!-- walk: kill %1 -->
+
+1. In a list:
+
+   ```console
+   $ one
+   shown
+
+   $ two \\
+   > --more
+   ```
+
+<!-- file: /etc/x.toml -->
+   ```toml
+   [x]
+     y = 1
+   ```
+
+<!-- exit: 1 -->
+```console
+$ three
+```
+
+```text
+$ no command
+```
+"""
+DONE = [
+    Command(text="kill %1", hidden=True),
+    Command(text="one", shown="shown\n\n"),
+    Command(text="two \\\n--more"),
+    File(path="/etc/x.toml", content="[x]\n  y = 1\n"),
+    Command(text="three", code=1),
+]
+
+
+def test_what_is_done_on_a_page() -> None:
+    assert [*items(GUIDE)] == DONE
+
+
 def test_what_is_excused_is_no_more_than_it_says() -> None:
     excused = {"make test": True, "make tests": False, "make run": False, "systemctl restart x": True, "apt-get": True}
     assert {command: not_here(command) is not None for command in excused} == excused
@@ -332,6 +376,14 @@ def test_the_pages_that_the_code_points_at_exist() -> None:
 
 PICTURES = ROOT / "docs" / "pictures"
 DRAWN = [ROOT / "docs" / "steering.svg", *sorted(PICTURES.glob("*.svg"))]
+
+
+def test_a_terminal_is_drawn_in_its_colours() -> None:
+    drawn = terminal_picture("\x1b[1;32mok\x1b[0m <a>\nb & c\n", title="A & B")
+    parts = [element.text or "" for element in ElementTree.fromstring(drawn).iter() if element.tag.endswith("desc")]
+    assert parts == ["ok <a>\nb & c"]
+    assert '<tspan class="bold green">ok</tspan> &lt;a&gt;</text>' in drawn
+    assert "<title>A &amp; B</title>" in drawn
 
 
 def pictures(text: str) -> list[tuple[str, str]]:

@@ -118,7 +118,7 @@ def explain(
     if as_json:
         print_json(answer)
     else:
-        print_answer(answer)
+        print_answer(answer, pac_decides=False)
 
 
 def _groups(folder: Path) -> frozenset[str]:

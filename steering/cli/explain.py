@@ -145,8 +145,8 @@ def instant_of(text: str | None) -> float:
     return moment.timestamp()
 
 
-def print_answer(answer: Mapping[str, Any]) -> None:
-    """For people: what is decided, why, and what each point does."""
+def print_answer(answer: Mapping[str, Any], *, pac_decides: bool = True) -> None:
+    """For people: what is decided, why, and what each point does.  pac_decides: not the helper's, which asks it."""
     console = new_console()
     action, points = answer["action"], answer["points"]
     console.print(Text.assemble((_named(answer["host"]), "bold"), ": ", (action, COLOUR.get(action, ""))))
@@ -164,13 +164,15 @@ def print_answer(answer: Mapping[str, Any]) -> None:
     console.print(Text(f"  {'PAC file':15}  {points['pac']}"))
     for key, (title, words) in POINTS.items():
         console.print(Text(f"  {title:15}  {words.get(points[key], points[key])}"))
-    if action == "bypass" and not reserved and _held_back(points):
+    if action == "bypass" and not reserved and _held_back(points, pac_decides=pac_decides):
         console.print(Text("  Not bypassed where a condition of the rule cannot be seen or, in a PAC, will not last."))
     console.print(Text(f"revision {answer['revision']}", style="dim"))
 
 
-def _held_back(points: Mapping[str, Any]) -> bool:
-    bypassed = {"pac": "DIRECT", "dns": Effect.DNS_REAL.value, "inspector": Effect.TUNNEL.value}
+def _held_back(points: Mapping[str, Any], *, pac_decides: bool) -> bool:
+    bypassed = {"dns": Effect.DNS_REAL.value, "inspector": Effect.TUNNEL.value}
+    if pac_decides:
+        bypassed["pac"] = "DIRECT"
     return any(points[point] not in (effect, None) for point, effect in bypassed.items())
 
 

@@ -74,6 +74,7 @@ def test_explain_from_what_is_kept(tmp_path: Path) -> None:
     assert (unknown["pending"], unknown["points"]["endpoint"]) == (["program"], "proxy")
     words = run("endpoint", "explain", "pin.example", "--state", folder).stdout
     assert words.startswith("pin.example: bypass") and "endpoint helper  connects directly" in words
+    assert "Not bypassed" not in words, "its own PAC leads to the helper, and holds nothing back"
 
 
 def test_explain_what_cannot_be_asked(tmp_path: Path) -> None:
