@@ -1,19 +1,25 @@
 """``steering serve``: what it refuses before it serves, and what it says when it does."""
 
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from steering.resources import starter_rules
-from tests.cli.runner import a_copy, nowhere, run
+from tests.cli.runner import a_copy, nowhere, run, spawn
 from tests.kit import wait_until
 from tests.service import service_in
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command sets the umask of its process, which here is everybody's."""
     nowhere(tmp_path, monkeypatch)
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.mark.parametrize(
@@ -45,15 +51,15 @@ def test_who_follows_reads_no_rules_file(tmp_path: Path) -> None:
 def test_init_makes_the_rules_file_that_is_configured(tmp_path: Path) -> None:
     """As in a container, whose image brings the configuration; never in place of rules that were lost."""
     (tmp_path / "steering.toml").write_text('[policy]\nrules = "kept/rules.json"\n[dns]\nupstreams = ["x"]')
-    assert run("serve", "--init").stderr.startswith("the starter policy cannot be written: ")
-    (tmp_path / "kept").mkdir()
-    assert "made kept/rules.json" in run("serve", "--init").stdout.replace(str(tmp_path) + "/", "")
-    assert (tmp_path / "kept/rules.json").read_bytes() == starter_rules().read_bytes()
-    (tmp_path / "kept/rules.json").unlink()
-    (tmp_path / "var").mkdir(exist_ok=True)
+    assert spawn("serve", "--init", cwd=tmp_path).stderr.startswith("the starter policy cannot be written: ")
+    rules = tmp_path / "kept/rules.json"
+    rules.parent.mkdir()
+    assert spawn("serve", "--init", cwd=tmp_path).stdout == f"made {rules}\n"
+    assert rules.read_bytes() == starter_rules().read_bytes()
+    rules.unlink()
     (tmp_path / "var/last-good-rules.json").write_text("{}")
-    run("serve", "--init")
-    assert not (tmp_path / "kept/rules.json").exists()
+    spawn("serve", "--init", cwd=tmp_path)
+    assert not rules.exists()
 
 
 def test_init_makes_what_is_missing_alone(tmp_path: Path) -> None:
