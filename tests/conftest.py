@@ -2,7 +2,8 @@
 
 ``@pytest.mark.needs("chromium", "certutil")`` names what a test runs against.  Where that is missing the test is
 skipped and the end of the run says what was left out and why.  In CI (``CI=true``) any skip, whoever made it, is a
-failure: a suite that quietly shrinks proves nothing.
+failure: a suite that quietly shrinks proves nothing.  There is one exception, ``@pytest.mark.kernel("containers")``:
+what a probe proves that the kernel refuses (KERNEL in tests/kit.py).
 """
 
 import signal
@@ -11,7 +12,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.kit import IN_CI, missing
+from tests.kit import IN_CI, KERNEL, missing
+
+REFUSED = pytest.StashKey[bool]()
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -22,10 +25,15 @@ def pytest_configure(config: pytest.Config) -> None:
     ):  # started in a shell's background: every child would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs(*names): outside programs that the test runs against (tests/kit.py)")
+    config.addinivalue_line("markers", "kernel(*names): what the kernel must allow (tests/kit.py)")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in (name for mark in item.iter_markers("kernel") for name in mark.args):
+        if reason := KERNEL[name]():
+            item.stash[REFUSED] = True
+            pytest.skip(f"this kernel runs no {name}: {reason}")
     wanted = tuple(name for mark in item.iter_markers("needs") for name in mark.args)
     lacking = missing(wanted)
     if lacking:
@@ -33,13 +41,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    return _strict(report=(yield))
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return report if item.stash.get(REFUSED, False) else _strict(report)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    return _strict(report=(yield))
+    return _strict((yield))
 
 
 def _strict(report: Report) -> Report:

@@ -41,6 +41,12 @@ needed=(
     /usr/include/stdio.h:libc6-dev
     /usr/include/openssl/ssl.h:libssl-dev
     nginx:nginx-light
+    podman:podman
+    runc:runc
+    /usr/lib/podman/netavark:netavark
+    /usr/lib/podman/aardvark-dns:aardvark-dns
+    iptables:iptables
+    debootstrap:debootstrap
 )
 
 . tools/install.sh
@@ -50,5 +56,24 @@ install_packages "the tests" "${needed[@]}"
 if [ ! -f .deps/node_modules/acorn/package.json ] && command -v npm >/dev/null; then
     npm install --silent --no-audit --no-fund --prefix .deps acorn@8 ||
         echo "npm could not install acorn, so some tests will be left out"
+fi
+# The base of the container image that the tests build: this Debian with its Python, from the archive that apt uses.
+make_base() {
+    local folder=.deps/container codename mirror
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' "Codename: $codename" | head -n 1)
+    rm -rf "$folder/rootfs" && mkdir -p "$folder" &&
+        debootstrap --variant=minbase --include=binutils,ca-certificates,python3,python3-venv \
+            "$codename" "$folder/rootfs" "$mirror" >"$folder/debootstrap.log" 2>&1 &&
+        rm -rf "$folder"/rootfs/var/cache/apt/archives/*.deb "$folder"/rootfs/var/lib/apt/lists/* &&
+        tar -C "$folder/rootfs" --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -cf "$folder/base.part" . &&
+        mv "$folder/base.part" "$folder/base.tar"
+    local code=$?
+    rm -rf --one-file-system "$folder/rootfs"
+    return $code
+}
+if [ ! -f .deps/container/base.tar ] && [ "$(id -u)" = 0 ] && command -v debootstrap >/dev/null; then
+    echo "making a base for containers, once (a minute)"
+    make_base || { echo "no base could be made for containers:"; tail -n 3 .deps/container/debootstrap.log; }
 fi
 exit 0

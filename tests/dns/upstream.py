@@ -62,7 +62,7 @@ class UpstreamServer:
     async def __aenter__(self) -> "UpstreamServer":
         loop = asyncio.get_running_loop()
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind((self.host, self.port or free_port_both()))
+        udp.bind((self.host, self.port or free_port_both(self.host)))
         self.port = udp.getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
         self._tcp = await asyncio.start_server(self.stream, self.host, self.port)
