@@ -124,6 +124,7 @@ def build(engine: Engine) -> None:
         ROOT,
         within_s=300,
     )
+    engine.podman("image", "prune", "--force", "--filter=until=24h", code=None)  # of builds long ago
 
 
 def _wheels() -> Path:
