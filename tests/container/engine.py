@@ -44,9 +44,10 @@ class Engine:
         assert code is None or ended.code == code, ended.err + ended.out
         return ended.out.strip()
 
-    def command(self, *arguments: str | Path, within_s: float = 60, **extra: str) -> Ended:
+    def command(self, *arguments: str | Path, within_s: float = 60, folder: Path = ROOT, **extra: str) -> Ended:
+        """extra: more of its environment."""
         environment = {**self.environment, **extra}
-        return self.space.command(*arguments, environment=environment, folder=ROOT, within_s=within_s)
+        return self.space.command(*arguments, environment=environment, folder=folder, within_s=within_s)
 
     def inspect(self, name: str) -> dict[str, Any]:
         (found,) = json.loads(self.podman("inspect", name))

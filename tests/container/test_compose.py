@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.container.engine import IMAGE, Engine
-from tests.dns.upstream import UpstreamServer
 from tests.inspector.origin import origin_ca
 from tests.kit import ROOT, wait_until
-from tests.wire.internet import ADDRESS, GATEWAY, running_internet
+from tests.wire.internet import ADDRESS
 
 pytestmark = [
     pytest.mark.kernel("containers"),
@@ -23,23 +22,16 @@ PINNED = {"rules": [{"name": "Pinned app", "domains": ["pin.example"]}]}
 SPLIT = ("control", "dns", "inspector")
 
 
-@pytest.fixture(scope="module")
-def upstream(engine: Engine) -> Iterator[UpstreamServer]:
-    with engine.space.holding(running_internet(GATEWAY)) as (_, upstream):
-        yield upstream
-
-
 class Project:
     """compose.yaml, with an override that names the internet of the tests.  Publishes on loopback."""
 
-    def __init__(self, engine: Engine, folder: Path, upstream: UpstreamServer, services: tuple[str, ...]) -> None:
+    def __init__(self, engine: Engine, folder: Path, services: tuple[str, ...]) -> None:
         self._engine = engine
         self.services = services
         (folder / "origin-ca.pem").write_bytes(origin_ca().file.read_bytes())
         folder.chmod(0o755)
         more = {
             "environment": {
-                "STEERING_DNS_UPSTREAMS": f"udp://{GATEWAY}:{upstream.port}",
                 "STEERING_INSPECTOR_TRUST": "/run/trust/origin-ca.pem",
                 "STEERING_DNS_WORKERS": "1",
             },
@@ -76,8 +68,8 @@ class Project:
 
 
 @contextmanager
-def running(engine: Engine, folder: Path, upstream: UpstreamServer, *services: str) -> Iterator[Project]:
-    project = Project(engine, folder, upstream, services)
+def running(engine: Engine, folder: Path, *services: str) -> Iterator[Project]:
+    project = Project(engine, folder, services)
     profile = ["--profile", "split"] if len(services) > 1 else []
     try:
         project.compose(*profile, "up", "-d", *(services if profile else ()))
@@ -93,8 +85,8 @@ def page(engine: Engine, host: str, ca: Path) -> tuple[int, bool]:
     return ended.code, "This is the origin." in ended.out
 
 
-def test_one_service(engine: Engine, upstream: UpstreamServer, tmp_path: Path) -> None:
-    with running(engine, tmp_path, upstream, "steering") as project:
+def test_one_service(engine: Engine, tmp_path: Path) -> None:
+    with running(engine, tmp_path, "steering") as project:
         ready = json.loads(engine.curl("http://127.0.0.1:8080/readyz").out)
         assert ready["status"] == "ok"
         found = engine.inspect("steer_steering_1")
@@ -103,17 +95,17 @@ def test_one_service(engine: Engine, upstream: UpstreamServer, tmp_path: Path) -
         assert project.exec("steering", "steering", "explain", "zoom.us").startswith("zoom.us: bypass")
 
 
-def test_three_services_of_one_rule_set(engine: Engine, upstream: UpstreamServer, tmp_path: Path) -> None:
+def test_three_services_of_one_rule_set(engine: Engine, tmp_path: Path) -> None:
     """A change at the control service is followed; the CA is one; and without the control service they go on."""
     ca = tmp_path / "ca.pem"
-    with running(engine, tmp_path, upstream, *SPLIT) as project:
+    with running(engine, tmp_path, *SPLIT) as project:
         ca.write_text(engine.curl("http://127.0.0.1:8080/ca.pem").out)
         assert page(engine, "pin.example", ca) == page(engine, "inspected.example", ca) == (0, True)
         assert engine.dig(8053, "pin.example") == "127.0.0.1"
         project.write_rules("control", PINNED)
         wait_until(lambda: engine.dig(8053, "pin.example") == ADDRESS, 20, "the resolver follows")
         wait_until(lambda: page(engine, "pin.example", origin_ca().file) == (0, True), 20, "the inspector follows")
-        assert "pin.example" in engine.curl("http://127.0.0.1:8080/proxy.pac").out
+        wait_until(lambda: "pin.example" in engine.curl("http://127.0.0.1:8080/proxy.pac").out, 20, "the PAC too")
 
         def is_reported() -> bool:
             listed = json.loads(project.exec("control", "steering", "endpoints", "list", "--json"))

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.container.engine import HARDENED, IMAGE, STEERING_UID, Engine
-from tests.dns.upstream import UpstreamServer
 from tests.inspector.origin import origin_ca
-from tests.wire.internet import ADDRESS, GATEWAY, running_internet
+from tests.wire.internet import ADDRESS
 
 pytestmark = [
     pytest.mark.kernel("containers"),
@@ -23,19 +22,12 @@ SLIM_MB = 60  # over its base
 
 
 @pytest.fixture(scope="module")
-def upstream(engine: Engine) -> Iterator[UpstreamServer]:
-    with engine.space.holding(running_internet(GATEWAY)) as (_, upstream):
-        yield upstream
-
-
-@pytest.fixture(scope="module")
-def name(engine: Engine, upstream: UpstreamServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def name(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A hardened container with the image's own settings, but for an internet that is here."""
     config = tmp_path_factory.mktemp("config")
     (config / "origin-ca.pem").write_bytes(origin_ca().file.read_bytes())
     config.chmod(0o755)
     environment = {
-        "STEERING_DNS_UPSTREAMS": f"udp://{GATEWAY}:{upstream.port}",
         "STEERING_DNS_INSPECTOR_ADDRESSES": "192.0.2.80",
         "STEERING_INSPECTOR_TRUST": "/run/trust/origin-ca.pem",
         "STEERING_DNS_WORKERS": "1",

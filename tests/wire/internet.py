@@ -118,8 +118,8 @@ def files_below(folder: Path, prefix: str) -> dict[str, bytes]:
 
 
 @asynccontextmanager
-async def running_internet(resolver: str = "127.0.0.1") -> AsyncIterator[tuple[Origin, UpstreamServer]]:
-    """The machine at ADDRESS, and the DNS server that knows RECORDS, at ``resolver``."""
+async def running_internet(resolver: str = "127.0.0.1", port: int = 0) -> AsyncIterator[tuple[Origin, UpstreamServer]]:
+    """The machine at ADDRESS, and the DNS server that knows RECORDS, at ``resolver`` (port 0: a free one)."""
     origin = Origin()
     origin.replies = _replies()
     tasks: set[asyncio.Task[None]] = set()
@@ -129,7 +129,7 @@ async def running_internet(resolver: str = "127.0.0.1") -> AsyncIterator[tuple[O
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    async with UpstreamServer(dict(RECORDS), host=resolver) as upstream:
+    async with UpstreamServer(dict(RECORDS), host=resolver, port=port) as upstream:
         servers = [
             *[await asyncio.start_server(accepted, address, 443, ssl=_by_sni()) for address in (ADDRESS, ADDRESS6)],
             *[await asyncio.start_server(accepted, address, 80) for address in (ADDRESS, ADDRESS6)],
