@@ -215,15 +215,20 @@ class LiveService:
     def keep_ports(self) -> None:
         """Let the next start take the ports of this one."""
         at = self.addresses
+
+        def helpers(role: Role) -> dict[str, str]:
+            return {"endpoint_listen": at[role.value]} if role.value in at else {}
+
         self.settings = over(
             self.settings,
             {
-                "control": {"listen": at[Role.CONTROL.value]},
+                "control": {"listen": at[Role.CONTROL.value]} | helpers(Role.ENDPOINT_CONTROL),
                 "inspector": {
                     "listen": at[Role.EXPLICIT.value],
                     "tls_listen": at[Role.TLS.value],
                     "http_listen": at[Role.HTTP.value],
-                },
+                }
+                | helpers(Role.ENDPOINT),
                 "dns": {"listen": at[Role.DNS_UDP.value]},
             },
         )

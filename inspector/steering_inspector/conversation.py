@@ -59,7 +59,9 @@ class Peek:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tunnel:
-    """Dial ``name`` and pass bytes.  names: all that must stay bypassed; reason: of one that a setting opened."""
+    """Dial ``name`` and pass bytes.  names: all that were shown and go on counting, the one that names the origin
+    first; reason: of one that a setting opened.
+    """
 
     name: Named
     port: int
@@ -222,7 +224,7 @@ def _with_names(names: tuple[Named, ...], hello: Hello, peek: Peek | None, view:
     port = _port(peek, view)
     if strictest.effect is Effect.TUNNEL:
         # Two bypassed names: the client's own choice is dialled, as if nobody stood between.
-        return Tunnel(name=names[-1], port=port, names=tuple(named.host for named in names))
+        return Tunnel(name=names[-1], port=port, names=_shown(origin, peek))
     if strictest.effect is Effect.REFUSE:
         return refused(strictest)
     if not view.can_open:
@@ -235,7 +237,7 @@ def _with_names(names: tuple[Named, ...], hello: Hello, peek: Peek | None, view:
         return Page(name=shown, status=403, reason="blocked", why=strictest.decision.why)
     if not speaks_http1:
         if view.settings.allow_no_http1:
-            return Tunnel(name=origin, port=port, names=tuple(n.host for n in names), reason="no-http1")
+            return Tunnel(name=origin, port=port, names=_shown(origin, peek), reason="no-http1")
         return Refuse(
             reason="no-http1",
             why="the client offers no http/1.1, so its connection cannot be opened",
@@ -244,6 +246,11 @@ def _with_names(names: tuple[Named, ...], hello: Hello, peek: Peek | None, view:
         )
     outer = peek.authority.host if peek is not None and peek.authority.host != origin.host else None
     return Open(name=origin if origin.effect is Effect.OPEN else _as_open(origin, strictest), port=port, outer=outer)
+
+
+def _shown(origin: Named, peek: Peek | None) -> tuple[Host, ...]:
+    """What the client has shown: an address of which no rule speaks now may be one of which a rule speaks later."""
+    return tuple(dict.fromkeys((origin.host, *((peek.authority.host,) if peek is not None else ()))))
 
 
 def _as_open(origin: Named, strictest: Named) -> Named:
@@ -307,8 +314,8 @@ def now_decided(opened: Open, view: View) -> Named:
 
 
 def still_tunnelled(names: tuple[Host, ...], by_setting: bool, view: View) -> bool:
-    """Whether a tunnel may stay under the policy of ``view``."""
-    effects = {view.decide(host).effect for host in names}
+    """Whether a tunnel may stay under the policy of ``view``.  names: as in ``Tunnel``."""
+    effects = {named.effect for named in _visible_names(names[0], names[-1], view)}
     return effects <= ({Effect.TUNNEL, Effect.OPEN} if by_setting else {Effect.TUNNEL})
 
 

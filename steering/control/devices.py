@@ -16,7 +16,9 @@ from steering.control.errors import StateError
 from steering.control.keeping import Keeping
 
 MAX_DEVICES = 100_000
-FORGET_AFTER_S = 30 * 86400.0  # from the end of its certificate, with which it can do nothing any more
+# From the end of its certificate, with which it can do nothing any more.  It may have a newer one, of which a full
+# disk kept nothing: that one ends by then, and until then its revocation must be known.
+FORGET_AFTER_S = LIFE.total_seconds()
 MAX_TEXT = 255
 _ID = re.compile(r"[0-9a-f]{32}")
 

@@ -16,25 +16,33 @@ from steering.endpoint.capture.rules import CapturePlan
 from steering.endpoint.errors import EndpointError
 
 
-def plan_of(bundle: Bundle, port: int, uid: int) -> CapturePlan:
-    """Everybody's connections but those of the helper's own user.  Raises EndpointError for root.
+def plan_of(bundle: Bundle, port: int, uid: int, mark: int = 0) -> CapturePlan:
+    """Everybody's connections but the helper's own, known by its user or its mark (0: it may set none).
+
+    Root is no user of the helper alone, so there the mark must do.  Raises EndpointError where it cannot.
 
     Internal networks are not left alone here: by what name a connection goes there is for the helper to see.
     """
-    if uid == 0:
+    if uid == 0 and not mark:
         raise EndpointError(
-            "capture would exempt all of root's programs, as it knows the helper by its user: "
-            "'steering endpoint install' sets up a service with a user of its own"
+            "capture would exempt all of root's programs, as it knows the helper by its user where it may not mark its "
+            "connections: 'steering endpoint install' sets up a service with a user of its own"
         )
     dead: Literal["closed", "open"] = "open" if bundle.modes.helper_dead == "open" else "closed"
-    return CapturePlan(port=port, own_uid=uid, own_mark=0, dead=dead)
+    return CapturePlan(port=port, own_uid=uid or None, own_mark=mark, dead=dead)
 
 
 class Capturing:
-    """Call ``follow`` with each bundle.  port: of the listeners for captured connections."""
+    """Call ``follow`` with each bundle.  port: of the listeners for captured connections.
 
-    def __init__(self, folder: Path, port: int, tell: Callable[[str], None], uid: int | None = None) -> None:
+    mark: of what the helper dials, 0 for none.
+    """
+
+    def __init__(
+        self, folder: Path, port: int, tell: Callable[[str], None], uid: int | None = None, mark: int = 0
+    ) -> None:
         self.error = ""
+        self._mark = mark
         self._folder = folder
         self._port = port
         self._tell = tell
@@ -45,7 +53,7 @@ class Capturing:
     async def follow(self, bundle: Bundle) -> None:
         """Put capture in force as ``bundle`` says.  Never raises: ``error`` says what is wrong."""
         try:
-            plan = plan_of(bundle, self._port, self._uid)
+            plan = plan_of(bundle, self._port, self._uid, self._mark)
             if plan == self._plan:
                 return
             await self._stop_keeping()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -69,7 +70,7 @@ def load(folder: Path) -> Credential:
             authority_pem=(folder / AUTHORITY).read_bytes(),
             service_url=str(service["url"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, UnsupportedAlgorithm) as exc:
         raise EndpointError(f"the credential in {folder} cannot be read: {exc}; enrol anew") from exc
 
 

@@ -23,6 +23,7 @@ from steering.endpoint.identify.selftest import Tested
 from steering.endpoint.install import plan
 from steering.endpoint.install.carry import verify
 from steering.endpoint.install.machine import Machine
+from steering.endpoint.lock import holder
 from steering.endpoint.settings import EndpointSettings
 
 _WAIT_S = 5.0
@@ -43,6 +44,7 @@ def examine(
     """
     credential = _load(folder)
     known = isinstance(credential, Credential)
+    helper = holder(folder)
     peers = bundle.inspectors if bundle is not None and known else ()
     return findings(
         Seen(
@@ -52,7 +54,8 @@ def examine(
             service=ask_service(folder, credential) if isinstance(credential, Credential) else None,
             inspectors=tuple(ask_inspector(folder, peer) for peer in peers),
             tested=tuple(tested),
-            capabilities=effective_capabilities(),
+            helper=helper,
+            capabilities=effective_capabilities(helper),
             lacking=_lacking(machine, wanted) if machine is not None and wanted is not None else None,
             capture=linux_nft.drift(folder) if settings.capture else None,
             listening=is_listening(settings.listen),
@@ -103,10 +106,10 @@ def _load(folder: Path) -> Credential | str:
         return str(exc)
 
 
-def effective_capabilities() -> int | None:
-    """Of this process; None where the system has none."""
+def effective_capabilities(pid: int | None = None) -> int | None:
+    """Of a process, by default of this one; None where the system has none."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid or 'self'}/status").read_text().splitlines()
     except OSError:
         return None
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), None)

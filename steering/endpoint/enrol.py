@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -70,7 +71,7 @@ async def enrol(text: str, folder: Path, name: str = "", system: str = "") -> Cr
             service_url=str(answer["url"] or token.url),
         )
         _save(folder, credential, b64decode(answer["tuf_root"], validate=True))
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, UnsupportedAlgorithm) as exc:
         raise EndpointError(f"{token.url} gives no answer of a Steering service: {exc!r}") from exc
     except OSError as exc:
         raise EndpointError(f"the credential cannot be kept in {folder}: {exc}") from exc
@@ -83,7 +84,7 @@ async def renew(folder: Path, credential: Credential, link: ServiceLink) -> Cred
     try:
         certificate = _certificate(str(answer["certificate"]), credential.key)
         device.save_certificate(folder, certificate)
-    except (KeyError, ValueError) as exc:
+    except (KeyError, ValueError, UnsupportedAlgorithm) as exc:
         raise EndpointError(f"the service sent no certificate for this device: {exc!r}") from exc
     except OSError as exc:
         raise EndpointError(f"the renewed certificate cannot be kept in {folder}: {exc}") from exc

@@ -55,7 +55,8 @@ class Seen:
     """Of this machine, at ``now``.
 
     credential: or why there is none.  bundle: the last good one, None where none was ever fetched.
-    tested: of the self-test.  capabilities: the effective ones as bits, None where there is no such thing.
+    tested: of the self-test.  helper: the process of the one that runs, None where none does.
+    capabilities: its effective ones as bits, else those of who looks; None where there is no such thing.
     lacking: (step, what) of an installation that is not in force; None where nothing was installed.
     capture: what differs from the rules put in force, "" for nothing, None where capture is not wanted.
     """
@@ -66,6 +67,7 @@ class Seen:
     service: Answer | None = None
     inspectors: tuple[Answer, ...] = ()
     tested: tuple[Tested, ...] = ()
+    helper: int | None = None
     capabilities: int | None = None
     lacking: tuple[tuple[str, str], ...] | None = None
     capture: str | None = None
@@ -198,7 +200,8 @@ def _identification(seen: Seen) -> Iterable[Finding]:
         lacking = [name for bit, (name, _) in CAPABILITIES.items() if not seen.capabilities >> bit & 1]
         uses = [use for bit, (_, use) in CAPABILITIES.items() if not seen.capabilities >> bit & 1]
         if lacking:
-            text = f"without {', '.join(lacking)} there is no {'; no '.join(dict.fromkeys(uses))}"
+            whose = f"process {seen.helper}, the helper, has" if seen.helper else "no helper runs, and you have"
+            text = f"{whose} not {', '.join(lacking)}, for {', and for '.join(dict.fromkeys(uses))}"
             mend = "your own programs are seen still; 'sudo steering endpoint install' makes a service that may do all"
             yield Finding(subject=subject, state=State.NOTE, text=text, mend=mend)
 

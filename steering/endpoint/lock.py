@@ -31,6 +31,21 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(folder: Path) -> int | None:
+    """The helper that runs on ``folder``; None where none does, or the system does not tell.
+
+    Asked of the kernel: to try the lock could keep a helper from starting at that moment.
+    """
+    try:
+        inode = (folder / NAME).stat().st_ino
+        locks = [line.split() for line in Path("/proc/locks").read_text("ascii").splitlines()]
+    except OSError:
+        return None
+    # NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF
+    found = [int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5].rpartition(":")[2] == str(inode)]
+    return found[0] if found and found[0] > 0 else None
+
+
 def _owner(descriptor: int) -> str:
     """Whose it is; on Windows what is locked cannot be read."""
     try:

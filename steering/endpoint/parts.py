@@ -8,17 +8,19 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from steering.endpoint.bundle.fetch import ServiceFetcher
 from steering.endpoint.bundle.keeper import BundleKeeper
 from steering.endpoint.bundle.live import LiveBundle
+from steering.endpoint.capture.rules import OWN_MARK
 from steering.endpoint.capturing import Capturing, let_go
 from steering.endpoint.device import Credential, client_context
 from steering.endpoint.errors import EndpointError
 from steering.endpoint.identify import open_identifier
 from steering.endpoint.listening import Listening, bind
+from steering.endpoint.marking import allowed
 from steering.endpoint.policy_keeping import keeper_of
 from steering.endpoint.proxy.dial import SystemResolver
 from steering.endpoint.proxy.inspector import InspectorLinks
@@ -42,7 +44,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """capturing: None without capture."""
+    """capturing: None without capture.  mark: of what the helper dials, 0 for none."""
 
     live: LiveBundle
     listening: Listening
@@ -53,6 +55,7 @@ class Parts:
     proxy: EndpointProxy
     sink: AccessLog
     capturing: Capturing | None
+    mark: int = 0
 
     def counters(self) -> dict[str, int]:
         return {**self.proxy.counters(), "log:dropped": self.sink.dropped}
@@ -68,7 +71,9 @@ async def begin(folder: Path, settings: EndpointSettings, credential: Credential
     listening = bind(settings)
     stack.callback(listening.close)
     live, shown = LiveBundle(), Shown(client_context(folder, credential))
-    fetcher = ServiceFetcher(lambda: shown.context)
+    mark = allowed(OWN_MARK) if settings.capture else 0
+    settings = replace(settings, limits=replace(settings.limits, mark=mark))
+    fetcher = ServiceFetcher(lambda: shown.context, mark)
     stack.callback(fetcher.close)
     keeper = keeper_of(folder, credential, live, fetcher)
     keeper.load()
@@ -89,6 +94,7 @@ async def begin(folder: Path, settings: EndpointSettings, credential: Credential
         proxy=proxy,
         sink=sink,
         capturing=capturing,
+        mark=mark,
     )
 
 
@@ -134,7 +140,7 @@ async def _capturing(folder: Path, settings: EndpointSettings, listening: Listen
             log.error("what an older run captured cannot be let go", error=str(exc))
         yield None
         return
-    capturing = Capturing(folder, listening.captured_port, log.warning)
+    capturing = Capturing(folder, listening.captured_port, log.warning, mark=settings.limits.mark)
     try:
         yield capturing
     finally:

@@ -6,14 +6,17 @@ What goes wrong is one of two: nobody was reached, which passes, or the service 
 import asyncio
 import json
 import os
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from steering.endpoint.errors import EndpointError, ServiceRefused, ServiceUnreachable
+from steering.endpoint.marking import mark as mark_socket
 from steering.policy.findings import printable
 
 TIMEOUT_S = 20.0
@@ -25,12 +28,16 @@ _FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError)
 
 
 class ServiceLink:
-    """url: "https://HOST:PORT".  Construct within an event loop; ``close`` at the end."""
+    """url: "https://HOST:PORT".  mark: of its sockets, 0 for none.
 
-    def __init__(self, url: str, context: ssl.SSLContext) -> None:
+    Construct within an event loop; ``close`` at the end.
+    """
+
+    def __init__(self, url: str, context: ssl.SSLContext, mark: int = 0) -> None:
         self.url = url
         self._context = context
         self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(socket_factory=partial(_socket, mark)),
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             headers={"User-Agent": "steering-endpoint"},
             read_bufsize=MAX_EVENT_LINE,
@@ -89,6 +96,13 @@ class ServiceLink:
                         yield value.strip()
         except _FAILURES as exc:
             raise ServiceUnreachable(f"{self.url} cannot be reached: {_words(exc)}") from exc
+
+
+def _socket(own_mark: int, where: tuple[int, int, int, str, object]) -> socket.socket:
+    family, kind, protocol, *_ = where
+    sock = socket.socket(family, kind, protocol)
+    mark_socket(sock, own_mark)
+    return sock
 
 
 def _refusal(status: int, content: bytes) -> EndpointError:

@@ -10,6 +10,8 @@ from steering.endpoint.errors import EndpointError
 class Limits:
     """Times in seconds, sizes in bytes.
 
+    max_user_connections: of one user, so that others on the computer are served too.
+    mark: SO_MARK of what is dialled, 0 for none; capture knows the helper's own connections by it.
     head_s: from accept to the end of the first head.  hello_s: for a ClientHello; who says nothing by then is
     decided by the name of the CONNECT alone.  dial_s: for name, addresses and connection together.
     attempt_s: before the next address is tried beside the one before.  linger_s: for a refused client to take its
@@ -20,6 +22,7 @@ class Limits:
     """
 
     max_connections: int = 8192
+    max_user_connections: int = 6144
     max_head_bytes: int = 65536
     max_hello_bytes: int = 65536
     read_bytes: int = 65536
@@ -36,6 +39,7 @@ class Limits:
     warm_s: float = 45.0
     rest_s: float = 2.0
     source_s: float = 300.0
+    mark: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

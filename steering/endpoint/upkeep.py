@@ -57,7 +57,7 @@ class Upkeep:
 def begin_upkeep(
     folder: Path, settings: EndpointSettings, credential: Credential, parts: Parts, stack: AsyncExitStack
 ) -> Upkeep:
-    link = ServiceLink(credential.service_url, parts.shown.context)
+    link = ServiceLink(credential.service_url, parts.shown.context, parts.mark)
     stack.push_async_callback(link.close)
     reporting = Reporting(
         folder=folder,

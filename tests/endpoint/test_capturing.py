@@ -5,6 +5,7 @@ The packet filter itself is tried in tests/endpoint/capture and tests/wire; here
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from steering.endpoint.bundle.content import Bundle, Modes
 from steering.endpoint.capture import linux_nft
-from steering.endpoint.capture.rules import CapturePlan
+from steering.endpoint.capture.rules import OWN_MARK, CapturePlan
 from steering.endpoint.capturing import Capturing, let_go, plan_of
 from steering.endpoint.errors import EndpointError
 from steering.policy import ReservedSettings, compile_policy
@@ -73,7 +74,13 @@ def test_the_plan_exempts_the_helpers_own_user_alone() -> None:
     assert plan_of(bundle("open"), PORT, UID).dead == "open"
 
 
-def test_root_is_refused() -> None:
+def test_with_a_mark_the_helper_may_be_root() -> None:
+    plan = CapturePlan(port=PORT, own_uid=UID, own_mark=OWN_MARK, dead="closed")
+    assert plan_of(bundle("closed"), PORT, UID, OWN_MARK) == plan
+    assert plan_of(bundle("closed"), PORT, 0, OWN_MARK) == replace(plan, own_uid=None)
+
+
+def test_root_without_a_mark_is_refused() -> None:
     with pytest.raises(EndpointError, match="a service with a user of its own"):
         plan_of(bundle("closed"), PORT, 0)
 

@@ -1,6 +1,8 @@
 """Looking for real: a TLS server that wants the device's certificate, a machine in a folder, no helper anywhere."""
 
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from steering.endpoint.findings import State
 from steering.endpoint.identify import selftest
 from steering.endpoint.identify.identity import Identity
 from steering.endpoint.install.plan import Wanted, plan
+from steering.endpoint.lock import holder
 from steering.endpoint.settings import EndpointSettings
 from steering.policy.facts import System
 from tests.endpoint.install.ground import Authority, Ground, ground, make_authority
@@ -119,6 +122,25 @@ def test_capabilities_of_root() -> None:
     found = doctor.effective_capabilities()
     assert found is not None
     assert found >> 12 & 1
+
+
+@pytest.mark.needs("linux", "root", "setpriv")
+def test_capabilities_are_those_of_the_helper_that_runs(tmp_path: Path) -> None:
+    hold = "import fcntl, os, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print('held', flush=True); input()"
+    lock = tmp_path / "lock"
+    assert holder(tmp_path) is None
+    lock.touch()
+    assert holder(tmp_path) is None
+    command = ("setpriv", "--bounding-set", "-all,+bpf", "--inh-caps", "-all,+bpf", sys.executable, "-c", hold, lock)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
+        assert holder(tmp_path) == process.pid
+        found = doctor.examine(tmp_path, OFF, bundle=None)
+        (lacking,) = [finding.text for finding in found if finding.subject == "identification"]
+        process.stdin.close()
+    assert lacking.startswith(f"process {process.pid}, the helper, has not CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_")
+    assert holder(tmp_path) is None
 
 
 @pytest.fixture

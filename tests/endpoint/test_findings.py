@@ -194,8 +194,14 @@ FAULTS: dict[str, tuple[Seen, str, State, str]] = {
         replace(WELL, capabilities=FOUR & ~(1 << 19 | 1 << 2)),
         "identification",
         State.NOTE,
-        "without CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH there is no seeing which program another user's process runs; "
-        "no looking through another user's processes",
+        "no helper runs, and you have not CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, for seeing which program another "
+        "user's process runs, and for looking through another user's processes",
+    ),
+    "a capability that the helper lacks": (
+        replace(WELL, helper=47, capabilities=FOUR & ~(1 << 39)),
+        "identification",
+        State.NOTE,
+        "process 47, the helper, has not CAP_BPF, for the socket map",
     ),
     "not running": (replace(WELL, listening="nobody listens"), "helper", State.PROBLEM, "nobody listens"),
     "not installed": (

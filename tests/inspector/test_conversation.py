@@ -278,6 +278,33 @@ def test_a_tunnel_stays_while_all_its_names_are_bypassed() -> None:
     assert not still_tunnelled(hosts("banned.example"), True, view())
 
 
+@pytest.mark.parametrize(
+    ("action", "addresses", "stays"),
+    [
+        ("block", ["203.0.113.9"], False),
+        ("inspect", ["203.0.113.0/24"], False),
+        ("block", ["203.0.113.8"], True),
+        ("bypass", ["203.0.113.9"], True),
+    ],
+)
+def test_a_tunnel_to_an_address_ends_when_a_rule_comes_to_speak_of_that(
+    action: str, addresses: list[str], stays: bool
+) -> None:
+    """At first none did, and its SNI alone was decided."""
+    before = policy_of([{"name": "pinned", "domains": ["pinned.example"]}])
+    step = on_hello(
+        Hello(sni="pinned.example"),
+        on_connect(parse_authority("203.0.113.9:443"), replace(view(), policy=before)),  # type: ignore[arg-type]  # a Peek
+        replace(view(), policy=before),
+    )
+    assert isinstance(step, Tunnel)
+    assert step.names == (Host("pinned.example"), parse_host("203.0.113.9"))
+    assert step.name.host == Host("pinned.example")
+    rules = [{"name": "pinned", "domains": ["pinned.example"]}, {"name": "n", "action": action, "addresses": addresses}]
+    assert still_tunnelled(step.names, False, replace(view(), policy=before))
+    assert still_tunnelled(step.names, False, replace(view(), policy=policy_of(rules))) is stays
+
+
 # Facts that only an attestation shows
 
 SLACK = Program(system=System.LINUX, names=("slack",))

@@ -10,21 +10,26 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from socket import SHUT_RDWR
+from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY
 from urllib.parse import urlsplit
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
+
+from steering.endpoint.marking import create_connection
 
 CONNECT_S, SILENCE_S = 5.0, 15.0
 PIECE_BYTES = 262_144
 
 
 class ServiceFetcher(FetcherInterface):
-    """context: asked for each connection, so that a renewed certificate is shown from the next one on."""
+    """context: asked for each connection, so that a renewed certificate is shown from the next one on.  mark: of its
+    sockets, 0 for none.
+    """
 
-    def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, context: Callable[[], ssl.SSLContext], mark: int = 0) -> None:
         self._context = context
+        self._mark = mark
         self._connection: http.client.HTTPSConnection | None = None
         self._closed = False
 
@@ -57,14 +62,12 @@ class ServiceFetcher(FetcherInterface):
         parts = urlsplit(url)
         if self._connection is None:
             assert parts.hostname is not None, "the service's address was checked at enrolment"
-            self._connection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=CONNECT_S, context=self._context()
-            )
+            self._connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=CONNECT_S)
         try:
             if self._closed:
                 raise DownloadError("the helper is ending")
             if self._connection.sock is None:
-                _connect(self._connection)
+                self._connect(self._connection)
             self._connection.request("GET", parts.path, headers={"Accept-Encoding": "gzip"})
             response = self._connection.getresponse()
             if response.status != 200:
@@ -76,10 +79,16 @@ class ServiceFetcher(FetcherInterface):
             raise DownloadError(f"the service cannot be reached: {exc or type(exc).__name__}") from exc
         return _pieces(response)
 
-
-def _connect(connection: http.client.HTTPSConnection) -> None:
-    connection.connect()
-    connection.sock.settimeout(SILENCE_S)
+    def _connect(self, connection: http.client.HTTPSConnection) -> None:
+        """As ``connection.connect``, with the mark.  Raises OSError."""
+        sock = create_connection(connection.host, connection.port, CONNECT_S, self._mark)
+        try:
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            connection.sock = self._context().wrap_socket(sock, server_hostname=connection.host)
+            connection.sock.settimeout(SILENCE_S)
+        except BaseException:
+            sock.close()
+            raise
 
 
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:

@@ -69,9 +69,12 @@ class Tongue(Enum):
 
 
 class Connection:
-    """Run it once; it owns the socket until a relay does."""
+    """Run it once; it owns the socket until a relay does.  user: whom it counts for, among those that are held."""
 
-    def __init__(self, works: Works, sock: socket.socket, ends: Ends, identity: Identity | None, way: Way) -> None:
+    def __init__(
+        self, works: Works, sock: socket.socket, ends: Ends, identity: Identity | None, way: Way, user: str = ""
+    ) -> None:
+        self._user = user
         self._works = works
         self._sock = sock
         self._client = Client(sock, works.loop, works.limits)
@@ -101,6 +104,7 @@ class Connection:
         finally:
             if not self._given_away:
                 self._sock.close()
+                self._works.let_go(self._user)
 
     # What the client shows
 
@@ -265,9 +269,18 @@ class Connection:
         assert self._course is not None
         if self._bundle().modes.inspector_unreachable != "open" or self._course.blocks:
             raise why
-        if isinstance(request, Connect):
+        if isinstance(request, Connect) and self._tongue is not Tongue.NONE:
             await self._establish()
+            await self._look_inside(request, why)
         await self._direct(request, UNREACHABLE)
+
+    async def _look_inside(self, request: Connect, why: InspectorUnreachable) -> None:
+        """The inspector would have read what the tunnel holds: nothing that a rule blocks may hide in it."""
+        inside = await self._client.peek()
+        if inside.head:
+            raise RequestError(403, UNREACHABLE, "plain HTTP in a tunnel is for the inspector, which cannot be reached")
+        if (await self._decide(Shown(authority=request.host, inner=inside.sni))).blocks:
+            raise why
 
     def _token(self, request: Connect | Plain, ready: Ready) -> str:
         works = self._works
@@ -365,6 +378,7 @@ class Connection:
             client=str(self._ends.local),
             began_at=self._began_at,
             identity=self._identity,
+            user=self._user,
             shown=self._shown,
             course=self._course,
             reason=reason,

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from itertools import zip_longest
 
+from steering.endpoint.marking import mark
 from steering.endpoint.settings import Limits
 from steering.policy import Host
 from steering.policy.hosts import Address
@@ -77,7 +78,7 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits) -> so
     """
     if len(addresses) == 1:
         try:
-            return await _attempt(addresses[0], port)
+            return await _attempt(addresses[0], port, limits.mark)
         except OSError as exc:
             raise _unreachable(exc) from exc
     waiting = by_turns(addresses)
@@ -86,7 +87,7 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits) -> so
     try:
         while waiting or attempts:
             if waiting:
-                attempts.add(asyncio.ensure_future(_attempt(waiting.pop(0), port)))
+                attempts.add(asyncio.ensure_future(_attempt(waiting.pop(0), port, limits.mark)))
             done, _ = await asyncio.wait(
                 attempts, timeout=limits.attempt_s if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
@@ -120,11 +121,12 @@ def _unreachable(last: BaseException | None) -> DialError:
     return DialError("unreachable", f"it cannot be reached: {why}")
 
 
-async def _attempt(address: Address, port: int) -> socket.socket:
+async def _attempt(address: Address, port: int, own_mark: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        mark(sock, own_mark)
         await dialled(asyncio.get_running_loop(), sock, (str(address), port))
     except BaseException:
         sock.close()

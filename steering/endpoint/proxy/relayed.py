@@ -17,6 +17,7 @@ UNREACHABLE = "inspector-unreachable"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """What an access line says of a connection besides how it ended.  client: the program's own address.
+    user: whom the connection counts for.
 
     shown, course: None where it had not shown anything, or nothing was decided.
     """
@@ -24,6 +25,7 @@ class Line:
     client: str
     began_at: float
     identity: Identity | None
+    user: str
     shown: Shown | None
     course: Course | None
     reason: str = ""
@@ -90,6 +92,7 @@ class Relayed:
         self._over = True
         carrier.close()
         self._works.relays.discard(self)
+        self._works.let_go(self._line.user)
         up, down = (carrier.up, carrier.down) if isinstance(carrier, Crossing) else _carried(carrier)
         line = replace(self._line, reason=reason)
         report(self._works, line, "direct" if self._direct else "proxy", sent=down, received=up)

@@ -101,7 +101,13 @@ class EndpointProxy:
             return
         # Before anything is awaited: a program that ends at once has no owner any more.
         identity = self._seen_at_once(ends) if self._identifies else None
-        task = works.loop.create_task(Connection(works, sock, ends, identity, way).run())
+        user = (identity.user or "") if identity is not None else ""
+        if user and works.held[user] >= works.limits.max_user_connections:
+            works.counters["accept:user-full"] += 1
+            sock.close()
+            return
+        works.held[user] += 1
+        task = works.loop.create_task(Connection(works, sock, ends, identity, way, user).run())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

@@ -62,7 +62,10 @@ class Attester:
 
 @dataclass(slots=True, kw_only=True)
 class Works:
-    """own: address and port of our listeners, never dialled.  log_programs: identify also where no rule asks."""
+    """own: address and port of our listeners, never dialled.  log_programs: identify also where no rule asks.
+
+    held: user -> connections that are open; "" for who was not known at once.
+    """
 
     live: LiveBundle
     identifier: Identifier
@@ -77,6 +80,7 @@ class Works:
     own: frozenset[tuple[Address, int]] = frozenset()
     relays: set[Relay] = field(default_factory=set)
     counters: Counter[str] = field(default_factory=Counter)
+    held: Counter[str] = field(default_factory=Counter)
 
     def facts(self, identity: Identity | None) -> Facts:
         return Facts(
@@ -85,6 +89,12 @@ class Works:
             groups=frozenset((self.attester.group,)) if self.attester.group else frozenset(),
             program=UNSEEN if identity is None else identity.program,
         )
+
+    def let_go(self, user: str) -> None:
+        """A connection of that user has ended."""
+        self.held[user] -= 1
+        if self.held[user] <= 0:
+            del self.held[user]
 
     def is_own(self, address: Address, port: int) -> bool:
         """Whether a connection to ``address`` and ``port`` would end at ourselves."""

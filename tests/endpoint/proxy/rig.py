@@ -41,6 +41,14 @@ def policy_of(rules: list[dict[str, Any]]) -> Policy:
     return compile_policy(rule_set(RulesModel.model_validate({"rules": rules})), ReservedSettings(internal_networks=()))
 
 
+def client_hello(name: str) -> bytes:
+    outgoing = ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
 class Named:
     """An identifier for tests: it says who it is told.  quick: what ``fast`` says.  slow: what ``full`` says."""
 

@@ -11,7 +11,20 @@ import pytest
 
 from steering.endpoint.identify.identity import Identity
 from steering.policy.access import Access
-from tests.endpoint.proxy.rig import CURL, LOOPBACK, NOBODY, RULES, SLACK, Named, Rig, Wire, bound, limits, running
+from tests.endpoint.proxy.rig import (
+    CURL,
+    LOOPBACK,
+    NOBODY,
+    RULES,
+    SLACK,
+    Named,
+    Rig,
+    Wire,
+    bound,
+    client_hello,
+    limits,
+    running,
+)
 from tests.kit import eventually
 
 Line = tuple[str, str, str | None, str]  # host, effect, rule, reason
@@ -347,6 +360,45 @@ async def test_an_inspector_that_cannot_be_reached(
         await wire.close()
         found = await one_line(rig)
         assert (found.effect, found.reason) == (effect, reason)
+
+
+@pytest.mark.parametrize(
+    ("sni", "effect"), [("www.example", "direct"), ("other.example", "direct"), ("block.example", "refuse")]
+)
+async def test_what_is_blocked_does_not_hide_in_a_tunnel_past_a_dead_inspector(sni: str, effect: str) -> None:
+    async with running(bundle=False) as rig:
+        dead = bound()
+        rig.inspector.port = dead.getsockname()[1]
+        dead.close()
+        rig.swap(inspector_unreachable="open")
+        wire = await rig.connect()
+        await wire.send(f"CONNECT www.example:{rig.tls.port} HTTP/1.1\r\n\r\n".encode())
+        assert (await wire.head()).startswith(b"HTTP/1.1 200 ")  # before that nobody says what is inside
+        await wire.send(client_hello(sni))
+        if effect == "refuse":
+            assert await wire.rest() == b""
+        else:
+            assert await wire.reader.read(1)
+        await wire.close()
+        found = await one_line(rig)
+        assert (found.effect, found.reason) == (effect, "inspector-unreachable")
+        assert rig.resolved == ([] if effect == "refuse" else ["www.example"])
+
+
+async def test_plain_http_in_a_tunnel_does_not_get_past_a_dead_inspector() -> None:
+    async with running(bundle=False) as rig:
+        dead = bound()
+        rig.inspector.port = dead.getsockname()[1]
+        dead.close()
+        rig.swap(inspector_unreachable="open")
+        wire = await rig.connect()
+        await wire.send(f"CONNECT www.example:{rig.tls.port} HTTP/1.1\r\n\r\n".encode())
+        assert (await wire.head()).startswith(b"HTTP/1.1 200 ")
+        await wire.send(b"GET / HTTP/1.1\r\nHost: block.example\r\n\r\n")
+        assert await wire.rest() == b""
+        await wire.close()
+        found = await one_line(rig)
+        assert (found.effect, found.reason) == ("refuse", "inspector-unreachable")
 
 
 @pytest.mark.parametrize(("who", "effect"), [(SLACK, "refuse"), (NOBODY, "refuse"), (CURL, "direct")])

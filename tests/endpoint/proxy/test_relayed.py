@@ -9,7 +9,7 @@ from steering.policy.access import Access
 from steering.policy.points import Point
 from tests.endpoint.proxy.rig import NOBODY, SLACK, running
 
-LINE = Line(client="127.0.0.1", began_at=100.0, identity=None, shown=None, course=None)
+LINE = Line(client="127.0.0.1", began_at=100.0, identity=None, user="", shown=None, course=None)
 
 
 async def test_lines() -> None:

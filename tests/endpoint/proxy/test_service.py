@@ -3,6 +3,7 @@
 import asyncio
 import resource
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from steering.endpoint.identify.identity import Ends, Identity
 from steering.policy import System
-from tests.endpoint.proxy.rig import RULES, Named, Wire, bound, limits, running
+from tests.endpoint.proxy.rig import CURL, RULES, Named, Wire, bound, limits, running
 from tests.inspector.origin import Head
 from tests.kit import eventually
 
@@ -230,3 +231,27 @@ async def test_a_request_whose_end_the_client_does_not_see_is_over_all_the_same(
         assert (await wire.rest()).endswith(b"until the end")
         assert [line.effect for line in await rig.settled()] == ["direct"]
         await wire.close()
+
+
+async def test_one_user_does_not_take_all_the_room() -> None:
+    who = Named(CURL)  # alice
+    async with running(identifier=who, within=limits(max_user_connections=2)) as rig:
+        direct = await rig.open(f"pin.example:{rig.tls.port}", "pin.example")
+        through = await rig.open(f"www.example:{rig.tls.port}", "www.example")
+        assert rig.works.held == {"alice": 2}
+        refused = await rig.connect()
+        assert await refused.rest() == b""
+        assert rig.proxy.counters()["accept:user-full"] == 1
+        who.quick = replace(CURL, user="bob")
+        other = await rig.open(f"pin.example:{rig.tls.port}", "pin.example")
+        assert rig.works.held == {"alice": 2, "bob": 1}
+        for wire in (refused, direct, through, other):
+            await wire.close()
+        await eventually(lambda: not rig.works.held)
+        who.quick = None  # not known at once: nobody's share
+        for _ in range(3):
+            wire = await rig.connect()
+            await wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % rig.port)
+            assert (await wire.rest()).startswith(b"HTTP/1.1 200 ")
+            await wire.close()
+        await eventually(lambda: not rig.works.held)
