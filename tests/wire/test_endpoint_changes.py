@@ -4,6 +4,7 @@ One laptop, with capture; each test leaves it as it found it.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from signal import SIGHUP, SIGKILL, SIGTERM
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.kit import wait_until
-from tests.wire.laptop import PROXY, Laptop, running_laptop
+from tests.wire.laptop import PROXY, UID, Laptop, running_laptop
 from tests.wire.world import INSPECTION_CA, ORIGIN_CA
 
 pytestmark = pytest.mark.needs("unshare", "setpriv", "nft")
@@ -144,6 +145,26 @@ def test_started_without_capture_it_lets_go_what_an_older_run_captured(laptop: L
     finally:
         laptop.helper.arguments = arguments
     laptop.helper.start()
+    assert captured(laptop) == INSPECTION_CA
+
+
+@pytest.mark.needs("root")
+def test_run_as_root_it_captures_roots_programs_and_not_itself(laptop: Laptop) -> None:
+    helper = laptop.helper
+    helper.end()
+    prefix, helper.prefix = helper.prefix, ()
+    try:
+        helper.start()
+        assert (captured(laptop), captured(laptop, "slack")) == (INSPECTION_CA, INSPECTION_CA)
+        assert laptop.fetch("slack", BYPASSED, proxy="").issuer == ORIGIN_CA
+        assert issuers(laptop) == ENFORCED
+        assert not helper.events("capture is not in force")
+        helper.end()
+    finally:
+        helper.prefix = prefix
+        for path in (helper.folder, *helper.folder.rglob("*")):
+            os.chown(path, UID, UID)
+    helper.start()
     assert captured(laptop) == INSPECTION_CA
 
 
