@@ -85,7 +85,7 @@ def explain(
         wrong_use("--live asks the service, which has its own rules and inspectors")
     instant = instant_of(at)
     loaded = configuration(config, state)
-    if live:
+    if live or (loaded.config.follow.url and rules is None):  # who follows has no rules file to look into
         question = {"target": target, "source": source, "user": user, "program": program, "instant": str(instant)}
         answer = _live(loaded, {key: value for key, value in question.items() if value is not None})
     else:

@@ -93,7 +93,7 @@ def _banner(loaded: Loaded, status: Status) -> None:
         *(f"  {role:32} {address}" for role, address in at.items()),
         "",
     ]
-    ca = (loaded.path(config.follow.ca) if config.follow.ca else loaded.state / "ca") / "ca.pem"
+    ca = loaded.shared_ca / "ca.pem"
     if proxy:
         lines += [
             "Next: see a site inspected, and why",

@@ -212,6 +212,11 @@ class Loaded:
     def state(self) -> Path:
         return self.path(self.config.state.dir)
 
+    @property
+    def shared_ca(self) -> Path:
+        """Where a service that follows finds the CA of the one that it follows."""
+        return self.path(self.config.follow.ca) if self.config.follow.ca else self.state / "ca"
+
 
 def parse_listen(text: str) -> tuple[str, int]:
     """``HOST:PORT`` (IPv6 in brackets).  Raises ValueError; the host must be an address."""

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,13 +18,16 @@ from steering.control.cafiles import passphrase
 from steering.control.config import Config, Loaded
 from steering.control.doctor_facts import Certificate, Facts, Folder, Held, Port, Reached, Rules, Running
 from steering.control.errors import ConfigError, ListenError, PolicyUnusable
+from steering.control.joining import FOLDER as FOLLOW
 from steering.control.listening import Role, authority, listen
 from steering.control.machine import own_addresses
 from steering.control.points import upstreams_of
 from steering.control.policystore import enforceable, read_source, reserved_settings
+from steering.endpoint.bundle import store
+from steering.endpoint.bundle.client import FOLDER as BUNDLE
 from steering.pac.publish import PacSettings
 from steering_dns.upstreams import Upstream, UpstreamError, parse_upstream, refuse_ourselves
-from steering_inspector.keystore import KeystoreError, load
+from steering_inspector.keystore import KeystoreError, load, load_mounted
 
 _HELD = {errno.EADDRINUSE: Held.TAKEN, errno.EACCES: Held.DENIED, errno.EPERM: Held.DENIED}
 _HELPERS = (Role.ENDPOINT, Role.ENDPOINT_CONTROL)
@@ -37,8 +40,9 @@ def gather(loaded: Loaded, status: Mapping[str, Any] | None, silent: str) -> Fac
     """
     now = time.time()
     addresses: Mapping[str, str] = status["addresses"] if status else {}
-    ca = _ca(loaded, now)
-    rules = _rules(loaded, now, addresses.get(Role.EXPLICIT.value, ""))
+    parts = status["parts"] if status else Only.ALL
+    ca = _ca(loaded, now, parts)
+    rules = _followed(loaded) or _rules(loaded, now, addresses.get(Role.EXPLICIT.value, ""))
     upstreams, problem = _upstreams(loaded.config)
     certificates = [(role, asks.from_here(addresses[role.value])) for role in _HELPERS if role.value in addresses]
     with ThreadPoolExecutor(16) as pool:
@@ -52,7 +56,7 @@ def gather(loaded: Loaded, status: Mapping[str, Any] | None, silent: str) -> Fac
         holder=0 if status else holder_of(loaded.state / "lock"),
         folder=_folder(loaded.state),
         rules=rules,
-        ports=tuple(_ports(loaded.config, addresses)),
+        ports=tuple(_ports(loaded.config, addresses, parts)),
         past=tuple(_past(loaded, ca, rules)),
         ca=ca,
         ca_url=f"{_public_url(loaded.config)}/ca.pem",
@@ -68,7 +72,12 @@ def _public_url(config: Config) -> str:
 
 
 def _running(status: Mapping[str, Any]) -> Running:
-    return Running(revision=str(status["revision"]), since=float(status["since"]), error=str(status["error"] or ""))
+    return Running(
+        revision=str(status["revision"]),
+        since=float(status["since"]),
+        error=str(status["error"] or ""),
+        warnings=tuple(map(str, status["warnings"])),
+    )
 
 
 def holder_of(lock: Path, table: Path = Path("/proc/locks")) -> int:
@@ -123,6 +132,15 @@ def _rules(loaded: Loaded, now: float, inspector: str) -> Rules:
     )
 
 
+def _followed(loaded: Loaded) -> Rules | None:
+    """None where rules come from a file."""
+    url = loaded.config.follow.url
+    if not url:
+        return None
+    kept = loaded.state / FOLLOW / BUNDLE / store.FILE
+    return Rules(path="", followed=url, last_good=kept.is_file())
+
+
 def _changed(path: Path) -> float:
     try:
         return path.stat().st_mtime
@@ -130,8 +148,8 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _ports(config: Config, addresses: Mapping[str, str]) -> Iterator[Port]:
-    for role, (host, port) in wanted(config, Only.ALL).items():
+def _ports(config: Config, addresses: Mapping[str, str], parts: Collection[str]) -> Iterator[Port]:
+    for role, (host, port) in wanted(config, parts).items():
         asked = authority(host, port)
         if _any_port(config, role):
             ours = addresses.get(role.value, "")
@@ -165,14 +183,20 @@ def _held(role: Role, host: str, port: int) -> Held:
     return Held.FREE
 
 
-def _ca(loaded: Loaded, now: float) -> Certificate | None:
-    if not any(os.path.lexists(loaded.state / "ca" / part) for part in ("ca.key", "ca.pem")):
+def _ca(loaded: Loaded, now: float, parts: Collection[str]) -> Certificate | None:
+    follows = bool(loaded.config.follow.url)
+    if follows and Only.INSPECTOR not in parts:
+        return None
+    if not follows and not any(os.path.lexists(loaded.state / "ca" / part) for part in ("ca.key", "ca.pem")):
         return None
     try:
-        store = load(loaded.state, now, passphrase=passphrase(), expired_too=True)
+        if follows:
+            found = load_mounted(loaded.shared_ca, now, passphrase=passphrase())
+        else:
+            found = load(loaded.state, now, passphrase=passphrase(), expired_too=True)
     except (KeystoreError, OSError) as exc:
         return Certificate(what="CA", problem=str(exc))
-    certificate = store.authority.certificate
+    certificate = found.authority.certificate
     return Certificate(
         what="CA",
         begins=certificate.not_valid_before_utc.timestamp(),

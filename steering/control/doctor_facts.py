@@ -55,11 +55,12 @@ class Folder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """What the running service says of itself.  error: why the rules file is not in force."""
+    """What the running service says of itself.  error: why the newest rules are not in force."""
 
     revision: str
     since: float
     error: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,11 @@ class Rules:
 
     problem: why it, or a PAC made from it, could not be enforced.  gates: warnings of the PACs.
     changed: epoch seconds.  last_good: whether the state folder keeps a policy to fall back on.
+    followed: the control service that they come from; there is no file then, and nothing to try.
     """
 
     path: str
+    followed: str = ""
     problem: str = ""
     gates: tuple[str, ...] = ()
     changed: float = 0.0

@@ -98,6 +98,9 @@ def _clock(facts: Facts) -> Iterable[Finding]:
 
 def _rules(facts: Facts) -> Iterable[Finding]:
     rules, error = facts.rules, facts.running.error if facts.running else ""
+    if rules.followed:
+        yield from _followed(facts)
+        return
     problem = rules.problem or error
     if problem:
         if facts.running is not None:
@@ -113,6 +116,20 @@ def _rules(facts: Facts) -> Iterable[Finding]:
         yield _warning("PAC", gate, "shorten the largest rules, or make groups of clients with rules of their own")
     if not rules.gates:
         yield _ok("PAC", "passes every gate")
+
+
+def _followed(facts: Facts) -> Iterable[Finding]:
+    """Rules that another service gives out."""
+    url, running = facts.rules.followed, facts.running
+    there = f"look whether {url} runs and can be reached from here; 'steering doctor' there says more"
+    if running is not None and running.error:
+        yield _error("rules", f"the newest of {url} are not in force, those before are: {running.error}", there)
+    elif running is None and not facts.rules.last_good:
+        yield _warning("rules", f"none are kept yet: nothing is served before {url} answers", there)
+    else:
+        yield _ok("rules", f"taken from {url}, and kept for when it cannot be reached")
+    for warning in running.warnings if running is not None else ():
+        yield _warning("following", warning, there)
 
 
 def _age(facts: Facts) -> Iterable[Finding]:
@@ -151,7 +168,7 @@ def _ports(facts: Facts) -> Iterable[Finding]:
 
 def _ca(facts: Facts) -> Iterable[Finding]:
     if facts.ca is None:
-        yield _ok("CA", "is made by the first start")
+        yield _ok("CA", "is not needed here" if facts.rules.followed else "is made by the first start")
         return
     yield from _certificate(facts.now, facts.ca, CA_WARN_S, "steering ca rotate, then give clients the new one")
     if not facts.ca.problem and facts.ca.ends > facts.now:

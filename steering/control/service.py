@@ -158,6 +158,7 @@ class Service:
             wanted(config, self.only), self._workers(), _AFTER_A_CRASH_S if crashed else 0.0, given_sockets()
         )
         self._status.addresses = {role.value: listener.address for role, listener in self._listeners.items()}
+        self._status.parts = list(self.only)
         self._status.pid = os.getpid()
         if self._has_points():
             self._refuse_loops()
@@ -193,10 +194,8 @@ class Service:
         if self._following is None:
             self._keystore, self._ca_missed = load_ca(self._state.folder)
         elif Only.INSPECTOR in self.only:
-            folder = self.loaded.config.follow.ca
-            place = self.loaded.path(folder) if folder else self._state.folder / "ca"
             following = self._following
-            self._shared_ca = SharedCa(place, lambda: following.ca_pem)
+            self._shared_ca = SharedCa(self.loaded.shared_ca, lambda: following.ca_pem)
             self._keystore = self._shared_ca.keystore
 
     def _workers(self) -> int:

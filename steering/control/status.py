@@ -11,6 +11,7 @@ class Status:
     rules: in the file; enabled: those of them that are in force.  names: the domains of these.
     revision: in force at every point.  points: what is in force at each of them, which differs while a change is on
     its way and where no PAC of it passes its gates.  since: epoch seconds of the revision.
+    parts: that this service runs, as ``serve --only`` calls them.
     """
 
     state: str = "starting"
@@ -25,6 +26,7 @@ class Status:
     since: float = 0.0
     next_change: float | None = None
     warnings: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
     workers: int = 0
     restarts: int = 0

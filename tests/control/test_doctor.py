@@ -10,6 +10,7 @@ from steering.control.config import Loaded, load_config
 from steering.control.doctor import gather, holder_of
 from steering.control.doctor_facts import Facts, Held
 from steering.control.listening import Role
+from steering.control.status import Status
 from tests.service import QUIET, over, rules_text, toml
 
 ON = {role.value for role in Role} - {Role.ENDPOINT.value, Role.ENDPOINT_CONTROL.value}
@@ -62,6 +63,23 @@ def test_a_ca_that_others_can_read(tmp_path: Path) -> None:
     ca = gather(config, None, "").ca
     assert ca is not None
     assert "can be read by others" in ca.problem
+
+
+def test_a_service_that_follows(tmp_path: Path) -> None:
+    """It has no rules file, needs the CA of the other one for an inspector alone, and is asked for what it runs."""
+    config = loaded(tmp_path, follow={"url": "https://control.example:8444", "token": "t", "ca": "shared/ca"})
+    config.rules.unlink()
+    facts = gather(config, None, "silent")
+    assert (facts.rules.followed, facts.rules.problem, facts.rules.last_good) == (
+        "https://control.example:8444",
+        "",
+        False,
+    )
+    assert facts.ca is not None and "mount the control service's CA there" in facts.ca.problem
+    status = Status(parts=["dns"], revision="r", warnings=["w"]).as_json()
+    facts = gather(config, status, "")
+    assert facts.ca is None and set(held(facts)) == {Role.DNS_UDP.value, Role.DNS_TCP.value}
+    assert facts.running is not None and facts.running.warnings == ("w",)
 
 
 def test_who_has_the_lock(tmp_path: Path) -> None:

@@ -84,7 +84,26 @@ def port(held: Held, base: Facts = WELL) -> Facts:
     return replace(base, ports=(replace(WELL.ports[0], held=held),))
 
 
+FOLLOWED = "https://control.example:8444"
+
+
+def following(base: Facts = WELL, *, kept: bool = True, **running: object) -> Facts:
+    made = replace(base, rules=Rules(path="", followed=FOLLOWED, last_good=kept))
+    if made.running is None:
+        return made
+    return replace(made, running=replace(made.running, **running))  # type: ignore[arg-type]  # keys of Running
+
+
 CASES: dict[str, tuple[Facts, list[tuple[str, str]]]] = {
+    "following": (following(), []),
+    "following without a CA": (replace(following(), ca=None), []),
+    "a newer bundle is refused": (following(error="it is older"), [("error", "rules")]),
+    "nobody to follow": (following(warnings=("cannot be asked", "stale")), [("warning", "following")] * 2),
+    "a follower that is stopped": (following(STOPPED), [("warning", "service")]),
+    "a follower before its first policy": (
+        following(STOPPED, kept=False),
+        [("warning", "service"), ("warning", "rules")],
+    ),
     "stopped": (STOPPED, [("warning", "service")]),
     "mute": (replace(STOPPED, holder=7), [("error", "service")]),
     "no folder yet": (folder(exists=False, writable=False), []),
