@@ -102,8 +102,6 @@ class Inspector:
         self._ticking: asyncio.Task[None] | None = None
         self._swept_at = loop.time()
         live.subscribe(self._on_swap)
-        if leaves is None:
-            log.error("no usable certificate authority: only bypasses are passed, everything else is refused")
 
     def _on_swap(self, policy: Policy) -> None:
         if not self._workings.loop.is_closed():  # a swap may come from another thread, and after our end
@@ -136,6 +134,8 @@ class Inspector:
                 listener.setblocking(False)
                 self._listeners[listener] = begin
                 self._accept_on(listener)
+        if self._workings.leaves is None and self._listeners:
+            log.error("no usable certificate authority: only bypasses are passed, everything else is refused")
         self._own |= self._workings.settings.own | {_name(listener) for listener in self._listeners}
         if self._ticking is None:
             self._ticking = self._workings.loop.create_task(self._tick())

@@ -13,7 +13,7 @@ from cryptography import x509
 from steering.control.client import NotRunning
 from tests.control.rigs import OPENED, STEERED, TUNNELLED, connect, dns_answer, inspector_does
 from tests.kit import eventually, free_port
-from tests.service import RULES, LiveService, Settings, World, over, service_in, world
+from tests.service import RULES, LiveService, Settings, World, command, over, service_in, world
 
 MORE = [*RULES, {"name": "more", "domains": ["other.example"]}]
 
@@ -95,6 +95,11 @@ async def test_three_services_of_one_rule_set(tmp_path: Path) -> None:
             f"{socket.gethostname()} (inspector)",
         }
 
+        assert await _said(resolver, "explain", "other.example") == (0, "other.example: bypass")
+        for service in (resolver, inspector):
+            assert await _said(service, "doctor") == (0, "ok      service: runs and answers")
+        assert "certificate authority" not in resolver.log(), "it needs none"
+
         # The control service is gone: what was in force is, also after a restart.
         await asyncio.to_thread(at.control.stop)
         for service in (resolver, inspector):
@@ -128,6 +133,12 @@ async def _signs_with_the_ca_that_clients_are_given(at: Split) -> None:
 async def _is_reported(control: LiveService, revision: str) -> bool:
     devices = (await asyncio.to_thread(control.ask, "GET", "/endpoints"))["devices"]
     return {(device["report"] or {}).get("revision") for device in devices} == {revision}
+
+
+async def _said(service: LiveService, *arguments: str) -> tuple[int, str]:
+    """A command's exit code and first line."""
+    done = await asyncio.to_thread(command, *arguments, "--config", service.config)
+    return done.returncode, done.stdout.partition("\n")[0]
 
 
 async def _warns(service: LiveService, what: str) -> bool:
