@@ -26,6 +26,7 @@ from steering.control.joining import follow_plan
 from steering.control.listening import OF_PARENT, Listener, Role
 from steering.control.machine import own_addresses
 from steering.control.metrics import metrics_of
+from steering.control.pac_front import serving_pacs
 from steering.control.pacmaking import PacMaking
 from steering.control.page import render_page
 from steering.control.points import check_trust, dns_settings, inspector_settings
@@ -294,7 +295,9 @@ class Service:
                 runner = web.AppRunner(make_app(self._served), access_log=None, keepalive_timeout=30)
                 await runner.setup()
                 stack.push_async_callback(runner.cleanup)
-                await web.SockSite(runner, self._listeners[Role.CONTROL].sockets[0]).start()
+                assert runner.server is not None, "it is set up"
+                sock = self._listeners[Role.CONTROL].sockets[0]
+                await stack.enter_async_context(serving_pacs(self._served, runner.server, sock))
             stack.push_async_callback(self._drain)
             if self._endpoints is not None:
                 await workers.tls(self._endpoints.tls)

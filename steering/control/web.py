@@ -4,6 +4,7 @@ PACs are bytes made beforehand; who gets which is decided by the peer's address 
 """
 
 import re
+from asyncio import BaseTransport
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -107,16 +108,39 @@ def _pac(request: web.Request, pac: PacFile | None, *, known: bool = True) -> we
     if pac is None:
         status = 503 if known else 404
         return web.Response(status=status, text="no policy is enforced yet\n" if known else "there is nothing here\n")
-    zipped = takes_gzip(request.headers.get("Accept-Encoding", ""))
-    etag = f'{pac.etag[:-1]}-gzip"' if zipped else pac.etag  # RFC 9110 8.8.3: other bytes, another strong tag
+    asked = asked_of(request.headers.get("Accept-Encoding", ""), request.headers.get("If-None-Match", ""))
+    status, headers, body = form_of(pac, asked)
+    return web.Response(status=status, headers=headers, body=body or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """In which form a PAC is asked for.  tags: of those that the client has."""
+
+    zipped: bool
+    tags: frozenset[str]
+
+
+def asked_of(accept_encoding: str, if_none_match: str) -> Asked:
+    tags = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+    return Asked(takes_gzip(accept_encoding), frozenset(filter(None, tags)))
+
+
+def form_of(pac: PacFile, asked: Asked) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body."""
+    etag = tag_of(pac, asked.zipped)
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={PAC_MAX_AGE_S}", "Vary": "Accept-Encoding"}
-    asked = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
-    if asked & {etag, "*"}:
-        return web.Response(status=304, headers=headers)
+    if asked.tags & {etag, "*"}:
+        return 304, headers, b""
     headers["Content-Type"] = PAC_TYPE
-    if zipped:
+    if asked.zipped:
         headers["Content-Encoding"] = "gzip"
-    return web.Response(body=pac.gzip if zipped else pac.body, headers=headers)
+    return 200, headers, pac.gzip if asked.zipped else pac.body
+
+
+def tag_of(pac: PacFile, zipped: bool) -> str:
+    """RFC 9110 8.8.3: other bytes, another strong tag."""
+    return f'{pac.etag[:-1]}-gzip"' if zipped else pac.etag
 
 
 def takes_gzip(accepted: str) -> bool:
@@ -143,6 +167,10 @@ def _own_address(request: web.Request) -> str | None:
 
 def peer_address(request: web.Request) -> Address:
     """The address that the connection comes from; what headers say of it is not believed."""
-    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return address_of(request.transport)
+
+
+def address_of(transport: BaseTransport | None) -> Address:
+    peer = transport.get_extra_info("peername") if transport else None
     address = ip_address(str(peer[0]).partition("%")[0]) if peer else ip_address("0.0.0.0")  # noqa: S104
     return getattr(address, "ipv4_mapped", None) or address

@@ -1,6 +1,7 @@
 """The control service's HTTP in this process, and what the points of a running service do."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from steering.control.cafiles import files_of, load_ca
 from steering.control.listening import Role
 from steering.control.metrics import metrics_of
+from steering.control.pac_front import serving_pacs
 from steering.control.page import render_page
 from steering.control.policystore import Enforced, enforceable
 from steering.control.status import Status
@@ -26,7 +28,6 @@ from steering.control.web import Served, make_app
 from steering.pac.publish import PacSettings
 from steering.policy import ReservedSettings
 from steering.policy.rules import NO_CATEGORIES
-from tests.kit import free_port
 from tests.service import RULES, Settings, World, rules_text
 
 
@@ -43,11 +44,14 @@ def enforced_of(rules: Sequence[Any] = RULES, *, at: float | None = None, **top:
 
 @dataclass(kw_only=True)
 class WebRig:
+    """port_behind: where aiohttp is asked directly, without what stands in front of it for PACs."""
+
     served: Served
     tokens: Tokens
     status: Status
     url: str
     port: int
+    port_behind: int
 
 
 @asynccontextmanager
@@ -67,12 +71,23 @@ async def web_rig(folder: Path, enforced: Enforced | None = None) -> AsyncIterat
     )
     runner = web.AppRunner(make_app(served), access_log=None)
     await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield WebRig(served=served, tokens=tokens, status=status, url=f"http://127.0.0.1:{port}", port=port)
-    finally:
-        await runner.cleanup()
+    assert runner.server is not None
+    with socket.create_server(("127.0.0.1", 0)) as sock, socket.create_server(("127.0.0.1", 0)) as behind:
+        port = sock.getsockname()[1]
+        rig = WebRig(
+            served=served,
+            tokens=tokens,
+            status=status,
+            url=f"http://127.0.0.1:{port}",
+            port=port,
+            port_behind=behind.getsockname()[1],
+        )
+        await web.SockSite(runner, behind).start()
+        try:
+            async with serving_pacs(served, runner.server, sock):
+                yield rig
+        finally:
+            await runner.cleanup()
 
 
 # What the points of a running service do now.
