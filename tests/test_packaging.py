@@ -3,19 +3,22 @@
 The traps behind each case are told in docs/decisions.md, Packaging.
 """
 
+import json
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import tomllib
+import urllib.request
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.kit import ROOT
+from steering.control.listening import Role
+from tests.kit import ROOT, wait_until
 from tests.tree import PACKAGE_ROOTS
 
 # What a wheel carries beside the packages, and where.
@@ -182,6 +185,34 @@ def test_an_installed_wheel_makes_and_explains_a_policy(installed: Path, tmp_pat
     assert run(steering, "explain", "zoom.us", "--rules", rules, cwd=tmp_path).startswith("zoom.us: bypass\n")
     assert "FindProxyForURL" in run(steering, "pac", "--rules", rules, cwd=tmp_path)
     assert "signal" in run(steering, "catalog", "list", cwd=tmp_path)
+
+
+def test_an_installed_wheel_serves(installed: Path, tmp_path: Path) -> None:
+    """As docs/deploy/linux.md has it: a program that nobody's checkout is needed for, configuration and state apart."""
+    steering, config = installed.parent / "steering", ("--config", "etc/steering.toml")
+    run(steering, "init", "etc", "--state", "state", cwd=tmp_path)
+    listens = {
+        f"STEERING_{name}": "127.0.0.1:0"
+        for name in (
+            "CONTROL_LISTEN",
+            "INSPECTOR_LISTEN",
+            "INSPECTOR_TLS_LISTEN",
+            "INSPECTOR_HTTP_LISTEN",
+            "DNS_LISTEN",
+        )
+    }
+    environment = {"PATH": "/usr/bin:/bin", "STEERING_DNS_UPSTREAMS": "udp://127.0.0.1:9", **listens}
+    with (tmp_path / "log").open("wb") as log:
+        service = subprocess.Popen([steering, "serve", *config], cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: "ready: policy" in run(steering, "status", "--ready", *config, cwd=tmp_path, ok=False), 60)
+        told = json.loads(run(steering, "status", "--json", *config, cwd=tmp_path))
+        with urllib.request.urlopen(f"http://{told['addresses'][Role.CONTROL.value]}/proxy.pac") as answer:
+            assert b"FindProxyForURL" in answer.read()
+        assert told["state"] == "ok" and (tmp_path / "state" / "ca" / "ca.key").exists()
+    finally:
+        service.terminate()
+        assert service.wait(30) == 0, (tmp_path / "log").read_text()
 
 
 SHOWS_PAGES = """

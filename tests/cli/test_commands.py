@@ -1,19 +1,33 @@
 """The command line as a whole: which commands there are, their help, the version, completion."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from steering.cli.commands import app
 from tests.cli.runner import run, spawn
 
-COMMANDS = [
-    "", "serve", "init", "check", "explain", "status", "reload", "pac", "pac token", "pac token add", "pac token list",
-    "pac token revoke", "ca", "ca show", "ca export", "ca rotate", "rules", "rules list", "rules add", "rules enable",
-    "rules disable", "rules diff", "categories", "categories list", "categories lookup", "catalog", "catalog list",
-    "catalog show", "catalog add",
-]  # fmt: skip
+
+def commands(group: Any, path: str = "") -> list[str]:
+    """Every command there is, groups too."""
+    found = [path]
+    for name, command in getattr(group, "commands", {}).items():
+        found += commands(command, f"{path} {name}".strip())
+    return found
+
+
+COMMANDS = commands(get_command(app))
+GROUPS = ["", "pac", "pac token", "ca", "rules", "categories", "catalog", "endpoint", "endpoints"]
+
+
+def test_every_command_is_tried() -> None:
+    """Whole, so that one that is lost is noticed."""
+    assert {name for name in COMMANDS if any(other.startswith(f"{name} ") for other in COMMANDS)} | {""} == set(GROUPS)
+    assert {"deploy", "doctor", "ca rotate", "rules import", "endpoint run", "endpoints list"} < set(COMMANDS)
+    assert len(COMMANDS) > 40
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -37,7 +51,7 @@ def test_no_option_is_left_unexplained(command: str, monkeypatch: pytest.MonkeyP
     assert described(command) == []
 
 
-@pytest.mark.parametrize("group", ["", "pac token", "ca", "rules", "categories", "catalog"])
+@pytest.mark.parametrize("group", ["", "pac token", "ca", "rules", "categories", "catalog", "endpoint", "endpoints"])
 def test_alone_a_group_prints_its_help(group: str) -> None:
     result = run(*group.split())
     assert "Commands" in result.output

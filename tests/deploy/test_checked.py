@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -23,6 +24,7 @@ from steering.formats.quoting import environment_d, gvariant
 from steering.policy.hosts import parse_host
 from steering_inspector.authority import mint
 from tests.deploy.ground import GIVEN, HOSTILE, ca, during_a_rotation, facts, made, rotated
+from tests.kit import ROOT
 
 # Tokens that a URL carries percent-encoded: the files must be taken with each.
 TOKENS = ("", "plain", *HOSTILE)
@@ -183,6 +185,20 @@ def test_unbound(tmp_path: Path) -> None:
     run("unbound-checkconf", conf)
     part.write_text(part.read_text().replace(" IN A ", " IN A x"))
     run("unbound-checkconf", conf, ok=False)
+
+
+# What the documentation shows
+
+
+@pytest.mark.needs("nft", "unshare")
+def test_the_redirection_to_high_ports(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    (shown,) = re.findall(r"^  ```\n  (table ip steering .*?)^  ```", text, re.MULTILINE | re.DOTALL)
+    rules = tmp_path / "rules.nft"
+    rules.write_text(shown)
+    run("unshare", "--net", "nft", "-c", "-f", rules)
+    rules.write_text(shown.replace("redirect to", "redirects to"))
+    run("unshare", "--net", "nft", "-c", "-f", rules, ok=False)
 
 
 # Browsers
