@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes.util
 import importlib.util
 import os
 import shutil
@@ -129,6 +130,10 @@ NEEDS: Mapping[str, Need] = {
     "pythonmonkey": _module("pythonmonkey"),
     "quickjs": _module("quickjs"),
     "root": Need(present=lambda: os.geteuid() == 0, how="run it as root"),
+    "seccomp": Need(
+        present=lambda: ctypes.util.find_library("seccomp") is not None,
+        how="apt-get install libseccomp2 (systemd does)",
+    ),
     "setpriv": _program("setpriv", "util-linux"),
     "socket-map": Need(present=_has_socket_map, how=f"{_HOST}; Linux 5.7 or newer, with eBPF and cgroup2"),
     "unbound-checkconf": _program("unbound-checkconf", "unbound"),

@@ -84,7 +84,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.umask(0o077)
-    os.nice(NICE)
+    with contextlib.suppress(OSError):  # a sandbox may refuse it; then it is made all the same
+        os.nice(NICE)
     gc.freeze()
     asyncio.run(_main(int(sys.argv[1])))
 

@@ -73,11 +73,19 @@ def _drop_capabilities() -> None:
         for capability in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
             prctl(_PR_CAPBSET_DROP, capability)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+    # Where there is none left, a sandbox may refuse the very call.
+    if any(_sets(libc)) and libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 
 def _holds(libc: ctypes.CDLL, *, capability: int) -> bool:
+    return bool(_sets(libc)[0] >> capability & 1)
+
+
+def _sets(libc: ctypes.CDLL) -> list[int]:
+    """Two words of each kind: effective, permitted, inheritable, effective ...  Raises OSError."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    sets = (ctypes.c_uint32 * 6)()  # two of (effective, permitted, inheritable)
-    return libc.capget(header, sets) == 0 and bool(sets[0] >> capability & 1)
+    sets = (ctypes.c_uint32 * 6)()
+    if libc.capget(header, sets) != 0:
+        raise OSError(ctypes.get_errno(), "capget")
+    return list(sets)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from steering.control.listening import Role
 from tests.activated import launcher
 from tests.control.rigs import BYPASSED, INSPECTED, SETTINGS, points_do
+from tests.deploy.ground import made
 from tests.kit import eventually
 from tests.service import Settings, over, world
 
@@ -74,3 +76,35 @@ async def test_every_point_on_low_ports_without_a_capability(tmp_path: Path) -> 
             await asyncio.to_thread(at.service.stop)
             told = [word for word in hear() if word != "WATCHDOG=1"]
             assert told[-1] == "STOPPING=1"
+
+
+UNIT_MOUNTS = (
+    "mount --make-rprivate /; mount --bind / /; mount -o remount,bind,ro /; mount --bind '{state}' '{state}'; "
+    "mount -o remount,bind,rw '{state}'; mount -t proc -o subset=pid,hidepid=invisible proc /proc; exec \"$@\""
+)
+
+
+@pytest.mark.needs("systemd-analyze", "seccomp", "unshare")
+async def test_every_point_within_what_the_unit_allows(tmp_path: Path) -> None:
+    """Its filter of system calls, no memory written and executed, everything read-only but the state."""
+    unit = tmp_path / "steering.service"
+    allowed = "SystemCallFilter=setpriority\n"
+    text = made("systemd", "steering.service")
+    assert allowed in text
+    unit.write_text(text.replace(allowed, ""))  # what asks for it does without, where a sandbox is stricter
+    async with world(tmp_path, settings=SETTINGS, start=False) as at:
+        mounts = UNIT_MOUNTS.format(state=tmp_path)
+        at.service.launcher = (
+            *("unshare", "--mount", "sh", "-euc", mounts, "sh"),
+            *POWERLESS,
+            *(sys.executable, "-m", "tests.confined", str(unit), "--"),
+        )
+        await asyncio.to_thread(at.service.start)
+        for pid in (at.service.pid, *at.service.workers()):
+            assert "Seccomp:\t2\n" in Path(f"/proc/{pid}/status").read_text()
+        assert await points_do(at, "pinned.example") == BYPASSED
+        assert await points_do(at, "www.example") == INSPECTED
+        changed = await asyncio.to_thread(at.service.enforce, [])
+        assert changed["state"] == "ok"
+        assert await points_do(at, "pinned.example") == INSPECTED
+        await asyncio.to_thread(at.service.stop)
