@@ -378,6 +378,17 @@ PICTURES = ROOT / "docs" / "pictures"
 DRAWN = [ROOT / "docs" / "steering.svg", *sorted(PICTURES.glob("*.svg"))]
 
 
+def test_the_picture_of_an_explanation_shows_what_is_printed_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the revision, which is of other rules."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules.json").write_bytes(starter_rules().read_bytes())
+    (drawn,) = re.findall(r"<desc>(.*?)</desc>", (PICTURES / "explain.svg").read_text("utf-8"), re.DOTALL)
+    command, *shown = drawn.splitlines()
+    assert shown[:-1] == run(command.removeprefix("$ ")).splitlines()[:-1], "run: make screenshots"
+
+
 def test_a_terminal_is_drawn_in_its_colours() -> None:
     drawn = terminal_picture("\x1b[1;32mok\x1b[0m <a>\nb & c\n", title="A & B")
     parts = [element.text or "" for element in ElementTree.fromstring(drawn).iter() if element.tag.endswith("desc")]

@@ -5,6 +5,7 @@ traffic in silence; so each port is first taken without it, by a socket that is 
 no instant at which two services can both believe that they have it.
 """
 
+import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,18 @@ class Role(Enum):
     ENDPOINT = "inspector, for helpers"
     ENDPOINT_CONTROL = "control, for helpers"
 
+
+# Role -> the setting that says where.
+SETTINGS = {
+    Role.EXPLICIT: "inspector.listen",
+    Role.TLS: "inspector.tls_listen",
+    Role.HTTP: "inspector.http_listen",
+    Role.DNS_UDP: "dns.listen",
+    Role.DNS_TCP: "dns.listen",
+    Role.CONTROL: "control.listen",
+    Role.ENDPOINT: "inspector.endpoint_listen",
+    Role.ENDPOINT_CONTROL: "control.endpoint_listen",
+}
 
 OF_PARENT = frozenset((Role.CONTROL, Role.ENDPOINT_CONTROL))  # served by the service itself, not by its workers
 
@@ -130,5 +143,9 @@ def _bind(role: Role, host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 def _refused(role: Role, host: str, port: int, exc: OSError) -> ListenError:
-    advice = " (ports below 1024 need a privilege)" if isinstance(exc, PermissionError) else ""
+    advice = ""
+    if isinstance(exc, PermissionError):
+        advice = " (ports below 1024 need a privilege)"
+    elif exc.errno == errno.EADDRINUSE:
+        advice = f"; end what has it, or choose another in {SETTINGS[role]}"
     return ListenError(f"{role.value}: cannot listen on {authority(host, port)}: {exc.strerror}{advice}")

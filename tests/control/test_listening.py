@@ -7,8 +7,9 @@ from collections import Counter
 
 import pytest
 
+from steering.control.config import Config
 from steering.control.errors import ListenError
-from steering.control.listening import Listener, Role, adopt, authority, free_port_pair, listen
+from steering.control.listening import SETTINGS, Listener, Role, adopt, authority, free_port_pair, listen
 from tests.service import environment
 
 STREAM = Role.EXPLICIT
@@ -68,10 +69,20 @@ def test_a_port_that_another_steering_has(role: Role, workers: int) -> None:
     """SO_REUSEPORT on both sides would let the second in, and give it half of what comes."""
     first = listen(role, "127.0.0.1", 0, workers)
     for other in (1, 2):
-        with pytest.raises(ListenError, match=rf"cannot listen on 127\.0\.0\.1:{first.port}: Address already in use"):
+        with pytest.raises(ListenError) as caught:
             listen(role, "127.0.0.1", first.port, other)
+        assert str(caught.value) == (
+            f"{role.value}: cannot listen on 127.0.0.1:{first.port}: Address already in use; "
+            f"end what has it, or choose another in {SETTINGS[role]}"
+        )
     free(first)
     free(listen(role, "127.0.0.1", first.port, workers))
+
+
+def test_every_role_has_its_setting() -> None:
+    keys = [setting.split(".") for setting in SETTINGS.values()]
+    assert set(SETTINGS) == set(Role)
+    assert [key for section, key in keys if not hasattr(getattr(Config(), section), key)] == []
 
 
 RACE = """
