@@ -16,6 +16,7 @@ under the address, and the origin must prove that address.
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from steering.policy import UNSEEN, Decision, Effect, Flow, Host, Point, Policy, Program, Unseen, effect, parse_host
 from steering.policy.errors import HostError
@@ -39,8 +40,7 @@ class Alert(Enum):
     NO_APPLICATION_PROTOCOL = 120
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class Named(NamedTuple):
     """A decided name.  guarded: it was reserved and is opened up: only ``allow_destinations`` may be dialled."""
 
     host: Host
@@ -102,8 +102,7 @@ class Refuse:
     named: Named | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
+class Hello(NamedTuple):
     """What a ClientHello shows; sni "" for none."""
 
     sni: str = ""
@@ -127,8 +126,7 @@ class Attested:
     program: Program | Unseen = UNSEEN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(NamedTuple):
     """What decisions are made by: policy, client, instant (seconds since the epoch), settings, and the CA's state.
 
     attested: None where nothing but the client's address is known.
@@ -146,7 +144,7 @@ class View:
         taken = effect(Point.INSPECTOR, decision) or Effect.REFUSE
         if taken is Effect.REFUSE and opened_up(decision.reserved, host, self.settings.allow_destinations):
             return Named(host=host, decision=decision, effect=Effect.OPEN, guarded=True)
-        return Named(host=host, decision=decision, effect=taken)
+        return Named(host, decision, taken)
 
     def _flow(self, host: Host) -> Flow:
         seen = self.attested

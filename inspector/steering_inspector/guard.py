@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 
@@ -16,14 +17,19 @@ _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound
 def destination_guard(settings: InspectorSettings, own: Callable[[], frozenset[tuple[str, int]]]) -> Guard:
     """own: every listener of the service, asked at each dial because listeners are bound after construction."""
 
+    allow = settings.allow_destinations
+    rules = DestinationRules(allow=allow, local=settings.local)
+
     def refuse(address: Address, port: int, guarded: bool) -> str | None:
+        nonlocal rules
         listening = own()
-        local = settings.local
+        if rules.own is not listening:
+            rules = DestinationRules(allow=allow, own=listening, local=settings.local)
+        judged_by = rules
         if any((wildcard, port) in listening for wildcard in _WILDCARDS) and is_of_this_machine(unwrap(address)):
-            local |= {str(unwrap(address))}
-        rules = DestinationRules(allow=settings.allow_destinations, own=listening, local=local)
-        why = refusal(address, port, rules)
-        if why is None and guarded and not any(unwrap(address) in n for n in settings.allow_destinations):
+            judged_by = replace(rules, local=settings.local | {str(unwrap(address))})
+        why = refusal(address, port, judged_by)
+        if why is None and guarded and not any(unwrap(address) in n for n in allow):
             return "outside of what is opened up for reserved names"
         return why
 

@@ -19,6 +19,7 @@ from steering_inspector.settings import Limits
 _MAX_NAMES = 2048
 
 _TARGET = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
+_CONNECT = re.compile(rb"CONNECT ([0-9A-Za-z.:\[\]_-]+) HTTP/1\.1\r\n")
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?)\r\n")
 _LINES = re.compile(rb"(?:[\x20-\x7e\x80-\xff]++\r\n)++")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -51,7 +52,7 @@ _response_names: dict[bytes, tuple[bytes, int]] = {}
 
 def quick_request(head: bytes, limits: Limits) -> Request | None:
     """The checked request of one head, or None where the long way must say."""
-    first = _TARGET.match(head)
+    first = _TARGET.match(head) or _CONNECT.match(head)
     if first is None:
         return None
     lines = _plain_lines(head, first.end(), limits)
@@ -97,17 +98,24 @@ def quick_request(head: bytes, limits: Limits) -> Request | None:
             kept.append(b"Content-Length: 0")
             fields.append((b"Content-Length", b"0"))
     authority = _authority(host)
+    method, target = "CONNECT", first[1]
+    if first.re is _CONNECT:
+        if length:
+            return None
+        authority = authority and _authority(target)
+    else:
+        method, target = _METHODS[target], first[2]
     if authority is None:
         return None
     kept.append(b"")
     return Request(
-        method=_METHODS[first[1]],
+        method=method,
         scheme="",
         authority=authority,
-        path=first[2].decode("ascii"),
+        path=target.decode("ascii"),
         minor=1,
         fields=fields,
-        block=b"\r\n".join(kept),
+        block=b"\r\n".join(kept) if fields else b"",
         body=body,
         keep_alive=persistent,
         websocket=False,

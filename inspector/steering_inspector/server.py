@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
-from socket import AF_UNIX, IPPROTO_TCP, SHUT_WR, TCP_NODELAY, gethostname, socket
+from socket import IPPROTO_TCP, SHUT_WR, TCP_NODELAY, gethostname, socket
 
 from steering.policy import Effect, Policy
 from steering.policy.access import Sink
-from steering.policy.hosts import Address
 from steering.policy.live import Live
 from steering.policy.networks import NetworkMap
 from steering.streams.link import UNOWNED, Link
@@ -201,7 +201,7 @@ class Inspector:
     def _admit(self, listener: socket, sock: socket, peer: object) -> None:
         workings = self._workings
         sock.setblocking(False)
-        client = Client(address=_address(sock, peer))
+        client = _client_at(str(peer[0]) if isinstance(peer, tuple) else "127.0.0.1")
         if listener in self._fenced and not self._allowed.holding(client.address):
             self._turn_away(listener, sock, client, "client")
         elif workings.per_client[client.counted] >= workings.limits.max_connections_per_client:
@@ -330,10 +330,11 @@ def _transparent_tls(workings: Workings, sock: socket, client: Client) -> None:
 _SPEAK_HTTP = frozenset((_explicit, _transparent_http))
 
 
-def _address(sock: socket, peer: object) -> Address:
-    text = "127.0.0.1" if sock.family == AF_UNIX else str(peer[0]) if isinstance(peer, tuple) else ""
+@lru_cache(maxsize=4096)
+def _client_at(text: str) -> Client:
+    """Who calls from an address; a Unix socket's peer has none, and is this machine."""
     address = ip_address(text.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
+    return Client(address=getattr(address, "ipv4_mapped", None) or address)
 
 
 def _name(listener: socket) -> tuple[str, int]:

@@ -244,7 +244,7 @@ class Session:
             raise HeadError(403, "reserved", named.decision.why)
         if named.effect is Effect.TUNNEL:  # bypassed since: served, and the client's next connection is tunnelled
             self._outlived = True
-            named = replace(named, effect=Effect.OPEN)
+            named = named._replace(effect=Effect.OPEN)
         assert request.authority is not None
         origin = Origin(True, named.host.text, opened.port, opened.name.guarded)
         host = host_value(Authority(named.host, request.authority.port), "https")

@@ -144,14 +144,8 @@ class Workings:
         return span
 
     def view(self, client: Client) -> View:
-        return View(
-            policy=self.live.policy,
-            client=client.address,
-            at=self.clock(),
-            settings=self.settings,
-            can_open=self.leaves is not None,
-            attested=client.attested,
-        )
+        can_open = self.leaves is not None
+        return View(self.live.policy, client.address, self.clock(), self.settings, can_open, client.attested)
 
     def report(self, client: Client, began_at: float, outcome: Outcome) -> None:
         decision = outcome.decision or DEFAULT
@@ -195,17 +189,21 @@ class Workings:
             self._uncount(connection.client)
 
     def _uncount(self, client: Client) -> None:
-        self.per_client[client.counted] -= 1
-        if self.per_client[client.counted] <= 0:
-            del self.per_client[client.counted]
+        counted = client.counted
+        left = self.per_client[counted] - 1
+        if left > 0:
+            self.per_client[counted] = left
+        else:
+            del self.per_client[counted]
 
     def becomes(self, old: Connection, new: Connection) -> None:
         """The same connection is now held by ``new``, which may know more of the client."""
         if old in self.connections:
             self.connections.discard(old)
             self.connections.add(new)
-            self._uncount(old.client)
-            self.per_client[new.client.counted] += 1
+            if new.client is not old.client:
+                self._uncount(old.client)
+                self.per_client[new.client.counted] += 1
 
 
 _ID_BYTES = 6

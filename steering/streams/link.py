@@ -77,6 +77,7 @@ class Link:
 
     __slots__ = (
         "_buffer",
+        "_deferred",
         "_finishing",
         "_in",
         "_loop",
@@ -112,6 +113,7 @@ class Link:
         self._watch = watch(loop, sock.fileno())
         self._watch.on_readable, self._watch.on_writable = self._on_readable, self._on_writable
         self._finishing = False
+        self._deferred = 0  # bytes of TLS that may wait for others to go with
         self.deaf = False
         self.reading = False
         self.secured = False
@@ -196,7 +198,8 @@ class Link:
             self.owner.on_bytes(plain[0] if len(plain) == 1 else b"".join(plain))
         if self.closed:
             return
-        self.flush()  # key updates and answers to them
+        if self._pending is not None and self._pending.pending > self._deferred:
+            self.flush()  # key updates and answers to them
         if ended is not None:
             self._fail(ended)
         elif at_end:
@@ -261,11 +264,13 @@ class Link:
         except ssl.SSLError as exc:
             self._cannot_send(exc)
             return
+        self._deferred = 0
         self._send(self._pending.read())
 
     def flush(self) -> None:
         pending = self._pending
         if pending is not None and pending.pending and not self.closed:
+            self._deferred = 0
             self._send(pending.read())
 
     def _send(self, data: bytes) -> None:

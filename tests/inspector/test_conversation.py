@@ -150,7 +150,7 @@ INSIDE = [
 @pytest.mark.parametrize("host", INSIDE)
 def test_no_spelling_of_inside_is_let_in(host: str) -> None:
     """What a name resolves to is the guard's to judge; these never get so far, in no way of asking."""
-    there = replace(view(), policy=policy_of(RULES, internal_networks=INTERNAL))
+    there = view()._replace(policy=policy_of(RULES, internal_networks=INTERNAL))
     steps: list[object] = []
     try:
         steps.append(on_connect(parse_authority(f"{host}:443"), there))
@@ -262,7 +262,7 @@ def test_requests_inside_are_decided_on_every_visible_name(connect: str, sni: st
 )
 def test_requests_inside_are_decided_by_the_rules_in_force(rules: list[dict[str, Any]], expected: Effect) -> None:
     inside = opened("a.example:443", "b.example")
-    now = replace(view(), policy=policy_of(rules))
+    now = view()._replace(policy=policy_of(rules))
     named = on_inner_request(inside, "", parse_authority("b.example"), now)
     assert (named.host, named.effect) == (Host("b.example"), expected)
     assert now_decided(inside, now) == named
@@ -336,5 +336,5 @@ def test_what_was_attested_is_seen_and_nothing_else_is(
 ) -> None:
     policy = policy_of(SHOWN, groups={"sales": {"networks": ["203.0.113.0/24"]}})
     attested = None if seen is None else Attested(authority=Authority(parse_host(host), 443), **seen)
-    named = replace(view(), policy=policy, attested=attested).decide(parse_host(host))
+    named = view()._replace(policy=policy, attested=attested).decide(parse_host(host))
     assert (named.effect, set(named.decision.pending)) == (expected, pending)
