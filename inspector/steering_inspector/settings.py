@@ -40,7 +40,7 @@ class Limits:
     max_pool_idle: int = 512
     max_pool_idle_per_origin: int = 32
     max_sessions: int = 4096
-    read_bytes: int = 65536
+    read_bytes: int = 114_688
     high_water_bytes: int = 262_144
     max_linger_bytes: int = 1_048_576
     head_s: float = 10.0

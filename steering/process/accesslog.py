@@ -127,6 +127,8 @@ class AccessLog:
         self._file = file
         self._queue: deque[Access] = deque()
         self._stop = threading.Event()
+        self._some = threading.Event()  # lines are there, after none were
+        self._waiting = False
         self._thread = threading.Thread(target=self._write_all, name="access-log", daemon=True)
         self._descriptor = -1
         self._torn = False  # the last line was not written to its end
@@ -142,10 +144,14 @@ class AccessLog:
             self.dropped += 1
             return
         self._queue.append(line)
+        if self._waiting:
+            self._waiting = False
+            self._some.set()
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is queued, for at most ``timeout_s``."""
         self._stop.set()
+        self._some.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
@@ -155,13 +161,23 @@ class AccessLog:
             if not lines:
                 if self._stop.is_set():
                     return
-                time.sleep(_FLUSH_S)
+                self._await_some()
                 continue
             written = self._write(lines)
             if written < len(lines):
                 self.dropped += len(lines) - written
                 time.sleep(_FLUSH_S)  # a full disk stays full for a while
             self._say(losing=written < len(lines))
+
+    def _await_some(self) -> None:
+        """Sleep until there are lines, without looking now and then; and a moment more, for others to go with them."""
+        self._waiting = True
+        if not self._queue:  # whoever came before we said that we wait has woken nobody
+            self._some.wait()
+        self._waiting = False
+        self._some.clear()
+        if not self._stop.is_set():
+            time.sleep(_FLUSH_S)
 
     def _taken(self) -> list[bytes]:
         """As many lines as go into one write."""
