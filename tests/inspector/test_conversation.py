@@ -294,15 +294,15 @@ def test_a_tunnel_to_an_address_ends_when_a_rule_comes_to_speak_of_that(
     before = policy_of([{"name": "pinned", "domains": ["pinned.example"]}])
     step = on_hello(
         Hello(sni="pinned.example"),
-        on_connect(parse_authority("203.0.113.9:443"), replace(view(), policy=before)),  # type: ignore[arg-type]  # a Peek
-        replace(view(), policy=before),
+        on_connect(parse_authority("203.0.113.9:443"), view()._replace(policy=before)),  # type: ignore[arg-type]  # a Peek
+        view()._replace(policy=before),
     )
     assert isinstance(step, Tunnel)
     assert step.names == (Host("pinned.example"), parse_host("203.0.113.9"))
     assert step.name.host == Host("pinned.example")
     rules = [{"name": "pinned", "domains": ["pinned.example"]}, {"name": "n", "action": action, "addresses": addresses}]
-    assert still_tunnelled(step.names, False, replace(view(), policy=before))
-    assert still_tunnelled(step.names, False, replace(view(), policy=policy_of(rules))) is stays
+    assert still_tunnelled(step.names, False, view()._replace(policy=before))
+    assert still_tunnelled(step.names, False, view()._replace(policy=policy_of(rules))) is stays
 
 
 # Facts that only an attestation shows
