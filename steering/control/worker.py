@@ -134,6 +134,8 @@ class Worker:
         )
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not walk it again
+        # Connections come and go by reference counts; cycles are few, and looked for that much more seldom.
+        gc.set_threshold(10_000, 20, 20)
 
     async def _report_often(self) -> None:
         while True:
