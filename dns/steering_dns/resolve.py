@@ -62,7 +62,7 @@ class Resolver:
     def addresses(self, host: str) -> list[Address] | Awaitable[list[Address]]:
         """As ``resolve``, and at once where the answer is known; an address literal stands for itself.
 
-        What is asked for often is not planned and looked up anew, twice, for every connection: 0.5 instead of 60 us.
+        What is asked for often is not planned and looked up anew, twice, for every connection: 0.4 instead of 49 us.
         """
         known = self._known.get(host)
         if known is not None:

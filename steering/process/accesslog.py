@@ -70,7 +70,7 @@ def _cut(text: str, bytes_left: int) -> str:
 def as_text(line: Access) -> str:
     """For people: time, point, client, what was done with which host, why, for whom, how much, how long.
 
-    HOT PATH, once a request: 3 us; joining the parts of a list and looking at every character took 13.
+    HOT PATH, once a request: 4 us; joining the parts of a list and looking at every character took 26.
     """
     text = f"{_clock(int(line.at))} {line.point.value:9} {line.client} {line.effect:7} {line.host or '-'}"
     if line.detail:
