@@ -6,16 +6,22 @@ A real service, as a process of its own; in this process the helpers, each with 
 hints, the real jitter of up to two seconds after a hint, and a new TLS connection for its fetch.  Most make the
 requests that a TUF client makes and go by what the answers say, since a thousand whole ones on one machine would
 measure its processor; some are whole (``real``): TUF, parsing, compiling, and the bundle kept on disk.  All share the
-machine with the service, so the figures are upper bounds.  ``offline start`` is from the disk to rules in force.
+machine with the service, so the times are upper bounds; what is nobody else's is the processor time, of the service
+and of the simulated helpers, for each helper that is brought up to date.  ``offline start`` is from the disk to rules
+in force; ``process start`` is that of a whole helper, which nobody answers, until it says that it is ready.
 """
 
 import argparse
 import asyncio
 import json
 import logging
+import os
 import random
 import resource
+import socket
 import ssl
+import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -151,6 +157,10 @@ async def measure(number: int, count: int) -> list[Row]:
 
 async def _measure(service: LiveService, folder: Path, number: int, count: int) -> list[Row]:
     helpers, links, tasks = Helpers(), [], []
+    alone_cpu = _cpu_s(service.pid)
+    service.write_rules(policy(count, ROUNDS + 1))
+    await asyncio.to_thread(service.reload)
+    alone_cpu = _cpu_s(service.pid) - alone_cpu  # of a change that nobody fetches
     alone_mb = _rss_mb(service.pid)
     made = await asyncio.to_thread(service.ask, "POST", "/endpoints/token", {"uses": number})
     token = parse_token(made["token"])
@@ -179,7 +189,7 @@ async def _measure(service: LiveService, folder: Path, number: int, count: int) 
     waits: list[float] = []
     waits_real: list[float] = []
     reloads: list[float] = []
-    cpu = _cpu_s(service.pid)
+    cpu, own_cpu = _cpu_s(service.pid), time.process_time()
     for change in range(1, ROUNDS + 1):
         service.write_rules(policy(count, change))
         began = time.monotonic()
@@ -188,7 +198,7 @@ async def _measure(service: LiveService, folder: Path, number: int, count: int) 
         await _until(lambda wanted=revision: helpers.count(wanted) == number)  # type: ignore[misc]
         waits += helpers.waits(revision, began, range(len(real), number))
         waits_real += helpers.waits(revision, began, range(len(real)))
-    cpu = (_cpu_s(service.pid) - cpu) / ROUNDS
+    cpu, own_cpu = (_cpu_s(service.pid) - cpu) / ROUNDS - alone_cpu, (time.process_time() - own_cpu) / ROUNDS
     more_mb = _rss_mb(service.pid) - alone_mb
     for task in tasks:
         task.cancel()
@@ -199,11 +209,20 @@ async def _measure(service: LiveService, folder: Path, number: int, count: int) 
     about: Row = {"helpers": number, "names": count, "bundle KB": size // 1000}
     offline = _offline_ms(folder / "real0", real[0])
     return [
-        about | {"what": "simulated", **_spread(waits), "service CPU s": round(cpu, 2), "MB more": more_mb},
+        about
+        | {
+            "what": "simulated",
+            **_spread(waits),
+            "service CPU ms each": round(cpu * 1000 / number, 2),
+            "its reload CPU s": round(alone_cpu, 2),
+            "helper CPU ms each": round(own_cpu * 1000 / number, 2),
+            "MB more": more_mb,
+        },
         about | {"what": "real", **_spread(waits_real)},
         about | {"what": "of it, the service's own reload", **_spread(reloads)},
         about | {"what": "enrolments", "per s": round(len(simulated) / max(enrolled_s, 1e-9))},
         about | {"what": "offline start", "ms": round(offline, 1)},
+        about | {"what": "process start", **_process_start(folder / "real0")},
     ]
 
 
@@ -235,6 +254,31 @@ def _offline_ms(home: Path, credential: Credential) -> float:
     return min(found)
 
 
+def _process_start(home: Path) -> Row:
+    """Of the best of three, as above: the time until it is ready, and the processor's share of that."""
+    found = []
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+            ready.bind(f"\0steering-bench-{os.getpid()}")
+            began = time.perf_counter()
+            helper = subprocess.Popen(
+                [sys.executable, "-m", "steering", "endpoint", "run", "--state", home, "--listen", "127.0.0.1:0"],
+                env={**os.environ, "NOTIFY_SOCKET": f"@steering-bench-{os.getpid()}"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                ready.settimeout(PATIENCE_S)
+                while b"READY=1" not in ready.recv(4096):
+                    pass
+                found.append(((time.perf_counter() - began) * 1000, _cpu_s(helper.pid) * 1000))
+            finally:
+                helper.terminate()
+                helper.wait()
+    took, cpu = min(found)
+    return {"ms": round(took), "CPU ms": round(cpu)}
+
+
 def _nobody() -> ssl.SSLContext:
     raise AssertionError("nobody is asked")
 
@@ -256,8 +300,8 @@ def _listening(service: LiveService) -> int:
 
 
 def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    """Of all its threads that live, to the nanosecond."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def _rss_mb(pid: int) -> int:
