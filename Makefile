@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 FLOWS ?= 1000000
 CONNECTIONS ?= 100000
+MINUTES ?= 30
 
 # Recipes name the newest suitable interpreter, whatever `python3` happens to be.
 PYTHON ?= $(shell tools/find-python.sh)
@@ -18,7 +19,7 @@ PYTHON ?= $(shell tools/find-python.sh)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint docs dist screenshots bench agreement endpoint-soak clean
+.PHONY: help run test lint docs dist screenshots bench soak agreement endpoint-soak clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -49,6 +50,9 @@ screenshots: $(VENV)/tools .deps/ready  ## take the documentation's pictures ane
 
 bench: $(VENV)/tools .deps/bench-ready  ## measure against the peers, side by side (ARGS="policy --quick")
 	@exec $(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/tools .deps/bench-ready  ## half an hour of mixed load: memory stays flat, descriptors come back (MINUTES=...)
+	@exec $(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 agreement: $(VENV)/tools .deps/ready  ## a million random flows through every enforcement point (FLOWS=..., SEED=...)
 	@STEERING_AGREEMENT_FLOWS=$(FLOWS) $(if $(SEED),STEERING_AGREEMENT_SEED=$(SEED)) \

@@ -2,7 +2,7 @@
 
 A measurement is a module beside this one that runs by itself (``python -m bench.dns``) and prints its tables, and at
 its end one line of JSON: rows, or an Outcome with what of the targets holds.  What was found is kept in
-bench/results/; ``--write`` also puts it into docs/measurements.json, from which ``make docs`` prints the pages.
+bench/results/; a whole run also puts it into docs/measurements.json, and prints the pages that show it anew.
 The exit code is 1 where a measurement failed or a target's limit was missed.
 """
 
@@ -17,13 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
+from bench.processes import interruptible
 from bench.report import Row
 from bench.targets import Verdict
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PUBLISHED = HERE.parent / "docs" / "measurements.json"
-FIRST = ("inspector", "dns", "pac", "pac_served", "policy")
+WHOLE = ("inspector", "dns", "pac", "pac_served", "policy")  # what a run without names does; it takes some 12 minutes
+_NOT_PARTS = {"__main__", "soak"}
 _MEASURES = 'if __name__ == "__main__":'
 
 
@@ -39,9 +41,9 @@ class Result(TypedDict):
 
 
 def measurements() -> list[str]:
-    """The modules that measure something, the main ones first."""
-    found = {path.stem for path in HERE.glob("*.py") if _MEASURES in path.read_text("utf-8")} - {"__main__"}
-    return [name for name in FIRST if name in found] + sorted(found - set(FIRST))
+    """The modules that measure something, those of a whole run first."""
+    found = {path.stem for path in HERE.glob("*.py") if _MEASURES in path.read_text("utf-8")} - _NOT_PARTS
+    return [name for name in WHOLE if name in found] + sorted(found - set(WHOLE))
 
 
 def run(name: str, *, quick: bool) -> Result | None:
@@ -50,10 +52,15 @@ def run(name: str, *, quick: bool) -> Result | None:
     with subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = []
-        for line in process.stdout:
-            lines.append(line.rstrip("\n"))
-            if not line.startswith(_ENCODED):
-                print(line, end="", flush=True)
+        try:
+            for line in process.stdout:
+                lines.append(line.rstrip("\n"))
+                if not line.startswith(_ENCODED):
+                    print(line, end="", flush=True)
+        except KeyboardInterrupt:
+            process.terminate()  # it ends what it has started
+            process.wait()
+            raise
     if process.returncode != 0:
         return None
     text, rows, targets = parse_output(lines)
@@ -110,9 +117,9 @@ def publish(results: dict[str, Result]) -> None:
 def main() -> int:
     known = measurements()
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; by default all")
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; by default the first five")
     options.add_argument("--quick", action="store_true", help="short rounds, rougher figures")
-    options.add_argument("--write", action="store_true", help="publish the figures in docs/measurements.json")
+    options.add_argument("--write", action="store_true", help="publish the figures of a quick run or a part too")
     given = options.parse_args()
     unknown = [name for name in given.names if name not in known]
     if unknown:
@@ -120,17 +127,19 @@ def main() -> int:
     RESULTS.mkdir(exist_ok=True)
     results: dict[str, Result] = {}
     failed = []
-    for name in given.names or known:
+    for name in given.names or WHOLE:
         print(f"\n== {name}", flush=True)
-        found = run(name, quick=given.quick)
+        with interruptible():
+            found = run(name, quick=given.quick)
         if found is None:
             failed.append(name)
             continue
         results[name] = found
         (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    if given.write:
+    if given.write or not (given.names or given.quick or failed):
         publish(results)
-        print("\npublished in docs/measurements.json; now run: make docs")
+        subprocess.run([sys.executable, "-m", "tools.doc_tables"], cwd=HERE.parent, check=True)
+        print("\npublished in docs/measurements.md and README.md")
     missed = [
         f"{name}: {row['what']}, {row['figure']} against {row['against']}: {row['found']}, at most {row['must']}"
         for name, result in results.items()
@@ -143,4 +152,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped")

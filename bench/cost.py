@@ -50,6 +50,11 @@ def resident_mb(pid: int) -> float:
     return max(map(_resident_bytes, tree(pid)), default=0) / 1e6
 
 
+def all_resident_mb(pid: int) -> float:
+    """Of the whole tree; what its processes share is counted in each."""
+    return sum(map(_resident_bytes, tree(pid))) / 1e6
+
+
 def _resident_bytes(pid: int) -> int:
     try:
         return int((_PROC / str(pid) / "statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -15,18 +15,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
+from bench.certificates import make_ca, make_leaf
 from bench.cost import cpu_ns
-from bench.load import Load, Loaded, program, run
+from bench.load import Load, Loaded, dnsperf, h2load, program, run
 from bench.outcome import say
 from bench.part import Found, main
-from bench.peers import Running, dnslib_server, dnsmasq, steering, unbound
+from bench.peers import Running, dnsdist, dnslib_server, dnsmasq, steering, unbound
 from bench.processes import CLIENT_CPU, Stage
 from bench.queries import AAAA, HTTPS, A, query, random_case, shuffled, write
 from bench.rounds import FAILED, P99, Case, Failed, Measuring, Sample, run_rounds
 from bench.targets import Target
 from steering.control.listening import Role
-from tests.kit import free_port_both
+from tests.kit import free_port, free_port_both
 from tests.service import LiveService, Settings
 
 STEERED, INSPECTOR, REAL = "steered.example", "192.0.2.1", "93.184.215.14"
@@ -36,9 +38,11 @@ SEED = 20_260_101
 WARM_S = 120  # answers are kept for 300 s at most
 
 PLAIN, MIXED, CASE_0X20 = "steered and cached, A", "the same, A AAAA HTTPS with EDNS DO", "the same, random case"
+DOT, DOH = "DoT, pipelined", "DoH, posted over HTTP/2"
 SCALE, MISSES, LOGGED = "a million names, by domains in the rules", "not cached, forwarded", "query log on"
 SWAP, WORKERS = f"swap of {MANY_DOMAINS:,} domains at 5,000 queries a second", "steered and cached, A, by workers"
 BY_FEW, BY_MANY = "steering, 100 domains", "steering, 100,000 domains"
+ENCRYPTED = "steering, DoT and DoH"
 ONE_WORKER, TWO_WORKERS = "steering, one worker", "steering, two workers"
 
 TARGETS = (
@@ -51,6 +55,8 @@ TARGETS = (
     Target(case=CASE_0X20, against=("echo in C",), must=2.2, aim=1.5),
     Target(case=SCALE, ours=BY_MANY, against=(BY_FEW,), must=1.2, aim=1.05),
     Target(case=MISSES, against=("unbound",), must=1.6, aim=1.0),
+    Target(case=DOT, against=("unbound",), must=1.0, aim=0.5),
+    Target(case=DOH, against=("unbound",), must=6, aim=1.7),
     Target(case=LOGGED, against=("dnsmasq", "unbound"), must=1.5, aim=1.0),
     Target(case=SWAP, figure=P99, must=10, aim=3, unit="ms"),
     Target(case=SWAP, figure=FAILED, must=0, unit="lost"),
@@ -60,11 +66,12 @@ TARGETS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """upstream: the port of a name server that knows every name."""
+    """upstream: the port of a name server that knows every name.  certificate: with its key, for DoT and DoH."""
 
     stage: Stage
     upstream: int
     settings: Settings
+    certificate: tuple[Path, Path]
 
     def write(self, name: str, packets: Sequence[bytes]) -> Path:
         return write(self.stage.folder / f"{name}.queries", packets)
@@ -74,19 +81,26 @@ def start_world(stage: Stage) -> World:
     upstream = free_port_both()
     stage.start([program("dnsanswer"), "127.0.0.1", str(upstream), REAL], cpu=CLIENT_CPU)
     settings: Settings = {"dns": {"inspector_addresses": [INSPECTOR], "upstreams": [f"udp://127.0.0.1:{upstream}"]}}
-    return World(stage=stage, upstream=upstream, settings=settings)
+    _, ca = make_ca(stage.folder, "dns-ca")
+    certificate = make_leaf(stage.folder, ca, "dns.bench.example")
+    return World(stage=stage, upstream=upstream, settings=settings, certificate=certificate)
 
 
 def bypassed_domain(number: int) -> str:
     return f"b{number}.example"
 
 
-def rules(domains: int, revision: int = 0) -> list[dict[str, object]]:
+class Rule(TypedDict):
+    name: str
+    domains: list[str]
+
+
+def rules(domains: int, revision: int = 0) -> list[Rule]:
     """A hundred domains that are asked for, and others up to so many.  revision: other ones in each."""
     others = [f"host{i}.r{revision}-{i % 977}.example" for i in range(domains - DOMAINS)]
     parts = {f"others {start}": others[start : start + 1000] for start in range(0, len(others), 1000)}
     asked = {"asked": list(map(bypassed_domain, range(DOMAINS)))}
-    return [{"name": name, "domains": domains} for name, domains in (asked | parts).items()]
+    return [Rule(name=name, domains=listed) for name, listed in (asked | parts).items()]
 
 
 class Fleet:
@@ -117,18 +131,24 @@ class Fleet:
     def _ours(self, name: str) -> Running:
         domains, workers, dns = OURS[name]
         world = self.world
-        settings = {**world.settings, "dns": {**world.settings["dns"], **dns}}
+        ports = {"tls": free_port(), "https": free_port()} if name == ENCRYPTED else {}
+        listen = {f"{kind}_listen": f"127.0.0.1:{port}" for kind, port in ports.items()}
+        settings = {**world.settings, "dns": {**world.settings["dns"], **dns, **listen}}
         folder = f"steering-{len(self.services)}"
         server, service = steering.start(world.stage, folder, rules(domains), settings, workers=workers)
         self.services[name] = service
-        return Running(pid=server.pid, port=server.ports[Role.DNS_UDP.value], ports=server.ports)
+        return Running(pid=server.pid, port=server.ports[Role.DNS_UDP.value], ports=ports)
 
     def _peer(self, name: str) -> Running:
         world, log = self.world, self.world.stage.folder / f"{name}.queries.log"
         asked = (world.stage, STEERED, INSPECTOR, world.upstream)
         starting: dict[str, tuple[Callable[[], str | None], Callable[[], Running]]] = {
             "dnsmasq": (dnsmasq.lacking, lambda: dnsmasq.start(*asked)),
-            "unbound": (unbound.lacking, lambda: unbound.start(*asked)),
+            "unbound": (unbound.lacking, lambda: unbound.start(*asked, certificate=world.certificate)),
+            "dnsdist": (
+                dnsdist.lacking,
+                lambda: dnsdist.start(world.stage, INSPECTOR, world.upstream, world.certificate),
+            ),
             "dnsmasq, log": (dnsmasq.lacking, lambda: dnsmasq.start(*asked, log=log)),
             "unbound, log": (unbound.lacking, lambda: unbound.start(*asked, log=log)),
             "dnslib": (lambda: None, lambda: dnslib_server.start(world.stage, INSPECTOR)),
@@ -146,6 +166,7 @@ OURS: dict[str, tuple[int, int, dict[str, object]]] = {
     "steering, log": (DOMAINS, 1, {"query_log": True}),
     BY_MANY: (MANY_DOMAINS, 1, {}),
     TWO_WORKERS: (DOMAINS, 2, {}),
+    ENCRYPTED: (DOMAINS, 1, {}),
 }
 
 
@@ -198,12 +219,12 @@ def random_case_queries() -> list[bytes]:
     return shuffled([query(random_case(name, chance)) for name in names for _ in range(60)], SEED)
 
 
-def million_queries() -> list[bytes]:
+def million_queries(count: int = MANY_NAMES) -> list[bytes]:
     """A name in five is bypassed and known, all others are met once."""
     known = [query(name) for name in bypassed_names()]
     return [
         known[i % KNOWN] if i % 5 == 0 else query(f"www.site{i}.{'shop' if i % 2 else 'news'}.example")
-        for i in range(MANY_NAMES)
+        for i in range(count)
     ]
 
 
@@ -278,6 +299,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     SCALE: {BY_FEW: _OURS, BY_MANY: BY_MANY},
     MISSES: {name: name for name in (_OURS, "dnsmasq", "unbound")},
     LOGGED: {name: f"{name}, log" for name in (_OURS, "dnsmasq", "unbound")},
+    DOT: {_OURS: ENCRYPTED, "unbound": "unbound", "dnsdist": "dnsdist"},
+    DOH: {_OURS: ENCRYPTED, "unbound": "unbound", "dnsdist": "dnsdist"},
     WORKERS: {ONE_WORKER: _OURS, TWO_WORKERS: TWO_WORKERS},
     SWAP: {_OURS: BY_MANY},
 }
@@ -286,7 +309,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 def case_of(name: str, fleet: Fleet, seconds: float) -> Case:
     """The case with those of its servers that can be had."""
     servers = {column: server for column, asked in COLUMNS[name].items() if (server := fleet[asked])}
-    make = _swapping if name == SWAP else _asking
+    make = {SWAP: _swapping, DOT: _over_tls, DOH: _over_https}.get(name, _asking)
     return Case(
         name=name, unit="query", servers={c: make(name, fleet, seconds)(server) for c, server in servers.items()}
     )
@@ -313,12 +336,31 @@ def _swapping(name: str, fleet: Fleet, seconds: float) -> Callable[[Running], Me
     return lambda server: swap(server, service, queries, queries)
 
 
+def _over_tls(name: str, fleet: Fleet, seconds: float) -> Callable[[Running], Measuring]:
+    names = dnsperf.write(fleet.world.stage.folder / "names", [*steered_names(), *bypassed_names()])
+    return lambda server: lambda number: dnsperf.load(server.pid, server.ports["tls"], names, 1)
+
+
+def _over_https(name: str, fleet: Fleet, seconds: float) -> Callable[[Running], Measuring]:
+    body = fleet.world.stage.folder / "query"
+    body.write_bytes(query(steered_names()[0]))
+
+    def asking(server: Running) -> Measuring:
+        url = f"https://127.0.0.1:{server.ports['https']}/dns-query"
+        return lambda number: h2load.load(server.pid, url, body, "application/dns-message", 1)
+
+    return asking
+
+
 def measure(quick: bool, only: str) -> Found:
     seconds, rounds = (0.5, 2) if quick else (1.0, 7)
     notes: list[str] = []
     with Stage() as stage:
         fleet = Fleet(start_world(stage), notes)
-        cases = [case_of(name, fleet, seconds) for name in COLUMNS if only in name]
+        lacking = {DOT: dnsperf.lacking(), DOH: h2load.lacking()}
+        notes += [missing for missing in lacking.values() if missing]
+        wanted = [name for name in COLUMNS if only in name and not lacking.get(name)]
+        cases = [case_of(name, fleet, seconds) for name in wanted]
         short = [case for case in cases if case.name != SWAP]
         long = [case for case in cases if case.name == SWAP]
         results = run_rounds(short, rounds, say) | run_rounds(long, 1 if quick else 2, say)

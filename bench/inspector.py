@@ -83,10 +83,11 @@ class World:
         } | options
 
 
-def start_world(stage: Stage) -> World:
+def start_world(stage: Stage, keepalive_s: int = 600) -> World:
+    """keepalive_s: how long the origin keeps a connection that is not used."""
     certificate, both = make_ca(stage.folder, "origin-ca")
     leaf, key = make_leaf(stage.folder, both, OPENED, "*.bench.example")
-    origin = nginx.origin(stage, leaf, key)
+    origin = nginx.origin(stage, leaf, key, keepalive_s)
     resolver = free_port()
     stage.start([program("dnsanswer"), "127.0.0.1", str(resolver), "127.0.0.1"], cpu=CLIENT_CPU)
     settings: Settings = {

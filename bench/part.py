@@ -1,6 +1,7 @@
 """What every part of the measurements is as a program: ``python -m bench.PART [--quick] [--only WORD]``."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 
 from bench.outcome import outcome, print_outcome
@@ -17,6 +18,9 @@ def main(doc: str | None, measure: Measure, targets: Sequence[Target]) -> None:
     options.add_argument("--quick", action="store_true", help="fewer and shorter rounds, rougher figures")
     options.add_argument("--only", default="", metavar="WORD", help="cases with this in their name")
     given = options.parse_args()
-    with interruptible():
-        cases, results, notes = measure(given.quick, given.only)
+    try:
+        with interruptible():
+            cases, results, notes = measure(given.quick, given.only)
+    except KeyboardInterrupt:
+        sys.exit("stopped")
     print_outcome(outcome(cases, results, targets, notes))

@@ -108,6 +108,11 @@ NEEDS: Mapping[str, Need] = {
     "firefox": Need(
         present=lambda: bool(shutil.which("firefox-esr") or shutil.which("firefox")), how="apt-get install firefox-esr"
     ),
+    # The C programs that load servers in bench/.
+    "gcc": Need(
+        present=lambda: bool(shutil.which("gcc")) and Path("/usr/include/openssl/ssl.h").exists(),
+        how="apt-get install gcc libc6-dev libssl-dev",
+    ),
     "git": _program("git"),
     "gsettings": Need(
         present=lambda: bool(shutil.which("gsettings")) and Path(GNOME_PROXY).exists(),
@@ -121,6 +126,10 @@ NEEDS: Mapping[str, Need] = {
     "mini-racer": _module("py_mini_racer"),
     "named-checkconf": _program("named-checkconf", "bind9-utils"),
     "nft": _program("nft", "nftables"),
+    "nginx": Need(
+        present=lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None,
+        how="apt-get install nginx-light",
+    ),
     "node": _program("node", "nodejs"),
     "openssl": _program("openssl"),
     "pacparser": Need(present=lambda: Path("/usr/lib/libpacparser.so.1").exists(), how="apt-get install libpacparser1"),

@@ -3,7 +3,8 @@
  *   tlsload KEY=VALUE ...
  *     connect=ADDRESS:PORT   where to dial: the proxy, or what stands for it
  *     port=PORT              what CONNECT names, with name; 0: no CONNECT, TLS begins at once
- *     name=NAME              for SNI, the certificate and Host; a # in it counts connections, from start on
+ *     name=NAME              for SNI, the certificate and Host; a # in it counts connections, from start on, and
+ *     names=1000000          begins again after so many
  *     ca=FILE                trusted; every certificate is verified, for its name too
  *     path=/1k               what to GET; empty: a connection is done once TLS is up
  *     upload=BYTES           PUT so much instead
@@ -43,7 +44,8 @@ struct conn {
 };
 
 static const char *opt_connect = "", *opt_name = "", *opt_ca = "", *opt_path = "/1k";
-static long opt_conns = 16, opt_keep = 1, opt_idle = 0, opt_port = 0, opt_start = 0, opt_sources = 1;
+static long opt_conns = 16, opt_keep = 1, opt_idle = 0, opt_port = 0, opt_start = 0, opt_sources = 1,
+            opt_names = 1000000;
 static long long opt_upload = 0;
 static double opt_seconds = 1.5;
 
@@ -281,7 +283,8 @@ static void open_one(struct conn *c) {
     c->began = now();
     const char *hash = strchr(opt_name, '#');
     if (hash) {
-        snprintf(c->name, sizeof c->name, "%.*s%ld%s", (int)(hash - opt_name), opt_name, opt_start + made, hash + 1);
+        snprintf(c->name, sizeof c->name, "%.*s%ld%s", (int)(hash - opt_name), opt_name,
+                 (opt_start + made) % opt_names, hash + 1);
     } else {
         snprintf(c->name, sizeof c->name, "%s", opt_name);
     }
@@ -331,6 +334,7 @@ static void options(int argc, char **argv) {
         {"connect", &opt_connect, 0}, {"name", &opt_name, 0}, {"ca", &opt_ca, 0},
         {"path", &opt_path, 0}, {"conns", 0, &opt_conns}, {"keep", 0, &opt_keep}, {"idle", 0, &opt_idle},
         {"port", 0, &opt_port}, {"start", 0, &opt_start}, {"sources", 0, &opt_sources},
+        {"names", 0, &opt_names},
     };
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');

@@ -2,10 +2,8 @@
 
 import re
 import shutil
-import subprocess
 
-from bench.cost import cpu_ns
-from bench.processes import CLIENT_CPU
+from bench.load.outside import run_outside
 from bench.rounds import CPU, FAILED, P50, P99, RATE, Failed, Sample
 
 _MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
@@ -18,11 +16,7 @@ def lacking() -> str | None:
 def load(server: int, url: str, seconds: int, *fields: str) -> Sample:
     """fields: of the request.  A status from 400 on is a failure."""
     headers = [part for field in fields for part in ("-H", field)]
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *headers, url]
-    pinned = ["taskset", "-c", str(CLIENT_CPU), *command] if shutil.which("taskset") else command
-    before = cpu_ns(server)
-    done = subprocess.run(pinned, capture_output=True, text=True, check=False)
-    return read(done.stdout, cpu_ns(server) - before)
+    return read(*run_outside(server, ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *headers, url]))
 
 
 def read(text: str, spent_ns: int) -> Sample:

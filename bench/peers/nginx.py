@@ -29,7 +29,7 @@ http {{
   access_log off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  keepalive_requests 100000000; keepalive_timeout 600s;
+  keepalive_requests 100000000; keepalive_timeout {keepalive_s}s;
   {http}
 }}
 """
@@ -57,10 +57,10 @@ _FILES = """
 """
 
 
-def _start(stage: Stage, folder: Path, port: int, http: str, cpu: int) -> Running:
+def _start(stage: Stage, folder: Path, port: int, http: str, cpu: int, keepalive_s: int = 600) -> Running:
     user = "user root;" if os.geteuid() == 0 else ""
     config = folder / "nginx.conf"
-    config.write_text(_COMMON.format(folder=folder, user=user, http=http))
+    config.write_text(_COMMON.format(folder=folder, user=user, http=http, keepalive_s=keepalive_s))
     program = found("nginx")
     assert program
     pid = stage.start([program, "-c", config, "-p", folder, "-e", folder / "error.log"], cpu=cpu)
@@ -69,14 +69,14 @@ def _start(stage: Stage, folder: Path, port: int, http: str, cpu: int) -> Runnin
     return Running(pid=pid, port=port)
 
 
-def origin(stage: Stage, certificate: Path, key: Path) -> Running:
+def origin(stage: Stage, certificate: Path, key: Path, keepalive_s: int = 600) -> Running:
     """Files of 1 KiB (/1k) and 10 MiB (/10m), and /upload."""
     folder, port = stage.sub("origin"), free_port()
     (folder / "files").mkdir()
     (folder / "files" / "1k").write_bytes(bytes(KIB))
     (folder / "files" / "10m").write_bytes(os.urandom(MIB) * 10)
     http = _ORIGIN.format(folder=folder, port=port, certificate=certificate, key=key)
-    return _start(stage, folder, port, http, CLIENT_CPU)
+    return _start(stage, folder, port, http, CLIENT_CPU, keepalive_s)
 
 
 def files(stage: Stage, name: str, body: bytes) -> Running:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from bench.cost import pin
 from bench.peers import Running
 from bench.processes import SERVER_CPU, Stage
+from bench.rounds import Failed
 from steering.control.listening import Role
 from tests.service import LiveService, Settings, over, service_in
 
@@ -16,7 +17,10 @@ def start(
 ) -> tuple[Running, LiveService]:
     """The service, and how to speak with it.  pinned: on the servers' processor; two workers want two."""
     service = prepare(stage, name, rules, settings, workers=workers)
-    service.start(within_s=120)
+    try:
+        service.start(within_s=120)
+    except AssertionError as exc:
+        raise Failed(f"{name} does not start: {str(exc)[-600:]}") from exc
     if pinned:
         pin(service.pid, SERVER_CPU)
     return running(service), service
