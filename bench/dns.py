@@ -134,7 +134,7 @@ class Fleet:
         ports = {"tls": free_port(), "https": free_port()} if name == ENCRYPTED else {}
         listen = {f"{kind}_listen": f"127.0.0.1:{port}" for kind, port in ports.items()}
         settings = {**world.settings, "dns": {**world.settings["dns"], **dns, **listen}}
-        folder = f"steering-{len(self.services)}"
+        folder = f"steering-{len(self._found)}"
         server, service = steering.start(world.stage, folder, rules(domains), settings, workers=workers)
         self.services[name] = service
         return Running(pid=server.pid, port=server.ports[Role.DNS_UDP.value], ports=ports)
