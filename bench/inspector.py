@@ -296,7 +296,7 @@ def reload_case(world: World, ours: Running, service: LiveService) -> Case:
 
 
 def measure(quick: bool, only: str) -> Found:
-    seconds, rounds = (0.5, 2) if quick else (1.0, 7)
+    seconds, rounds = (0.5, 2) if quick else (1.0, 5)
     notes: list[str] = []
     with Stage() as stage:
         world = start_world(stage)

@@ -75,7 +75,7 @@ function measured(text, hosts, ms, rounds) {
   try { (0, eval)(text); } catch (e) { return "refused"; }
   load = clock() - began;
   first = round(hosts, 0, ms);
-  for (r = 0; r < rounds && spent < 5000; r++) {
+  for (r = 0; r < rounds && spent < 2000; r++) {
     found = round(hosts, first[0], ms);
     spent += found[1];
     if (found[1] < best) { best = found[1]; }

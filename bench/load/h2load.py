@@ -12,10 +12,13 @@ def lacking() -> str | None:
     return None if shutil.which("h2load") else "h2load is not installed (Debian: nghttp2-client)"
 
 
-def load(server: int, url: str, body: Path, kind: str, seconds: int) -> Sample:
-    """``body`` is posted as a ``kind`` on 16 connections, four at once on each."""
+def load(server: int, url: str, body: Path, kind: str, requests: int) -> Sample:
+    """``body`` is posted so often, as a ``kind``, on 16 connections, four at once on each.
+
+    Counted and not timed: by the clock (-D) it does not always come to an end.
+    """
     posting = ["-d", str(body), "-H", f"content-type: {kind}", "-H", f"accept: {kind}"]
-    return read(*run_outside(server, ["h2load", "-c16", "-m4", "-D", str(seconds), *posting, url]))
+    return read(*run_outside(server, ["h2load", "-c16", "-m4", "-n", str(requests), *posting, url]))
 
 
 def read(text: str, spent_ns: int) -> Sample:
