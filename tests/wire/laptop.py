@@ -261,13 +261,19 @@ class Laptop:
         wait_until(lambda: self.helper.revision() == answer["revision"], 20, "the new policy at the helper")
 
 
-def helper_in(world: World, space: Namespace, folder: Path, *arguments: str, group: str = "") -> Helper:
-    """Enrolled with the world's service and not started.  As a user of its own, who owns ``folder``."""
+def helper_in(
+    world: World, space: Namespace, folder: Path, *arguments: str, group: str = "", within: tuple[str, ...] = ()
+) -> Helper:
+    """Enrolled with the world's service and not started.  As a user of its own, who owns ``folder``.
+
+    within: what confines it further, as a command that becomes the helper.
+    """
     folder.mkdir(mode=0o700)
     os.chown(folder, UID, UID)
     prefix = (
         *("setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups"),
         *("--inh-caps", CAPABILITIES, "--ambient-caps", CAPABILITIES),
+        *within,
     )
     helper = Helper(space=space, folder=folder, prefix=prefix, arguments=arguments)
     token = world.service.ask("POST", "/endpoints/token", {"group": group})["token"]
@@ -283,8 +289,9 @@ def running_laptop(
     settings: Settings | None = None,
     *arguments: str,
     group: str = "",
+    within: tuple[str, ...] = (),
 ) -> Iterator[Laptop]:
-    """arguments: more of ``steering endpoint run``.  group: of the device."""
+    """arguments: more of ``steering endpoint run``.  group: of the device.  within: as of ``helper_in``."""
     for name in ("service", "laptop"):
         (folder / name).mkdir()
     addresses = (f"{THERE}/32", f"{THERE6}/128")
@@ -293,7 +300,7 @@ def running_laptop(
         Namespace((), _files(folder / "laptop")) as space,
     ):
         _join(space, world.space)
-        helper = helper_in(world, space, folder / "helper", *arguments, group=group)
+        helper = helper_in(world, space, folder / "helper", *arguments, group=group, within=within)
         try:
             yield Laptop(world=world, space=space, helper=helper.start(), folder=folder / "laptop")
         finally:

@@ -6,17 +6,20 @@ are one program under several names.
 
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.service import rules_text
+from steering.endpoint.install.service_systemd import unit
+from tests.service import STEERING, rules_text
 from tests.wire.laptop import HERE, HERE6, PROXY, Laptop, running_laptop
 from tests.wire.world import BY_DEFAULT, INSPECTION_CA, ORIGIN_CA, ORIGIN_TEXT
 
-pytestmark = pytest.mark.needs("unshare", "setpriv")
+pytestmark = pytest.mark.needs("unshare", "setpriv", "systemd-analyze", "seccomp")
 
 RULES: list[dict[str, Any]] = [
     {"name": "Slack", "programs": ["slack"], "domains": ["tool.example", "six.example"]},
@@ -31,7 +34,12 @@ TEXT = rules_text(RULES, groups={"sales": {"networks": ["203.0.113.0/24"]}})
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with running_laptop(tmp_path_factory.mktemp("laptop"), TEXT, None, "--capture", group="sales") as laptop:
+    """The helper within what its unit allows: by its filter of system calls, without memory written and executed."""
+    folder = tmp_path_factory.mktemp("laptop")
+    (folder / "helper.service").write_text(unit(STEERING, everybody=True))
+    within = (sys.executable, "-m", "tests.confined", str(folder / "helper.service"), "--")
+    with running_laptop(folder, TEXT, None, "--capture", group="sales", within=within) as laptop:
+        assert "Seccomp:\t2\n" in Path(f"/proc/{laptop.helper.pid}/status").read_text()
         yield laptop
 
 
