@@ -14,7 +14,9 @@ from steering.pac.errors import PacError
 from steering.pac.publish import PacSet, PacSettings
 from steering.policy import Policy
 
-LARGE_BYTES = 256 << 10  # some 10,000 names: what a larger job has taken goes back to the system with its process
+LARGE_BYTES = (
+    256 << 10
+)  # some 10,000 names: what a larger job has taken goes back to the system with its process, and the next finds another
 
 
 @dataclass(slots=True)
@@ -83,6 +85,8 @@ class PacMaking:
             raise
         if len(body) > LARGE_BYTES:
             await self._end(maker)
+            with contextlib.suppress(OSError):
+                await self._running()
         if kind is not Kind.PACS:
             raise PacError(answer.decode("utf-8", "replace"))
         pacs: PacSet = pickle.loads(answer)  # noqa: S301  # from our own process (channel)

@@ -18,7 +18,7 @@ from tests.policy.worlds import compiled_from, rule_lists
 SETTINGS = PacSettings(inspectors=("a.example:1", "b.example:2"))
 
 
-@settings(max_examples=25)  # two sets of PACs are made in each
+@settings(max_examples=25, deadline=None)  # two sets of PACs are made in each
 @given(rule_lists)
 def test_rules_survive_the_way(documents: list[dict[str, object]]) -> None:
     policy = compile_policy(compiled_from(documents), ReservedSettings(internal_zones=("corp.example",)))

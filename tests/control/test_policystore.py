@@ -1,6 +1,9 @@
 """From a rules text to everything that is enforced, or every reason why not."""
 
+import contextlib
+import gc
 import os
+import sys
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -147,3 +150,14 @@ def test_what_the_guard_lets_through() -> None:
         ip_network("127.0.0.0/8"),
         ip_network("2001:db8::/32"),
     )
+
+
+@pytest.mark.parametrize("source", [rules_text(RULES), b"{"])
+def test_the_interpreter_is_left_as_it_was_found(source: bytes) -> None:
+    def found() -> tuple[bool, float]:
+        return gc.isenabled(), sys.getswitchinterval()
+
+    before = found()
+    with contextlib.suppress(PolicyUnusable):
+        enforceable(source, shown="rules.json", categories=NO_CATEGORIES, reserved=ReservedSettings(), at=0.0)
+    assert found() == before
