@@ -68,29 +68,35 @@ class PacMaking:
     async def _exchange(self, policy: Policy, at: float) -> PacSet:
         body = await asyncio.to_thread(lambda: pickle.dumps(job_of(policy, at, self._settings)))
         try:
-            maker = await self._running()
+            async with asyncio.timeout(self._deadline_s):
+                try:
+                    kind, answer = await self._answer(body)
+                except (EOFError, ConnectionError):  # killed, for lack of memory perhaps: that may be over
+                    kind, answer = await self._answer(body)
+        except TimeoutError as exc:
+            raise PacError(f"the PACs were not made within {self._deadline_s:.0f} s") from exc
+        except (EOFError, ConnectionError, ValueError) as exc:
+            raise PacError("the process that makes PACs ended before they were made") from exc
         except OSError as exc:
             raise PacError(f"the process that makes PACs cannot be started: {exc}") from exc
+        if kind is not Kind.PACS:
+            raise PacError(answer.decode("utf-8", "replace"))
+        pacs: PacSet = pickle.loads(answer)  # noqa: S301  # from our own process (channel)
+        return pacs
+
+    async def _answer(self, body: bytes) -> tuple[Kind, bytes]:
+        maker = await self._running()
         try:
-            async with asyncio.timeout(self._deadline_s):
-                await maker.channel.send(Kind.PAC_JOB, body)
-                kind, answer = await maker.channel.receive()
-        except BaseException as exc:
+            await maker.channel.send(Kind.PAC_JOB, body)
+            found = await maker.channel.receive()
+        except BaseException:  # whatever came of it, its answer must not become that to the next job
             await self._end(maker)
-            match exc:
-                case TimeoutError():
-                    raise PacError(f"the PACs were not made within {self._deadline_s:.0f} s") from exc
-                case EOFError() | ConnectionError() | ValueError():
-                    raise PacError("the process that makes PACs ended before they were made") from exc
             raise
         if len(body) > LARGE_BYTES:
             await self._end(maker)
             with contextlib.suppress(OSError):
                 await self._running()
-        if kind is not Kind.PACS:
-            raise PacError(answer.decode("utf-8", "replace"))
-        pacs: PacSet = pickle.loads(answer)  # noqa: S301  # from our own process (channel)
-        return pacs
+        return found
 
     async def _running(self) -> _Maker:
         if self._maker is not None and self._maker.channel.ended:
