@@ -127,9 +127,13 @@ async def _start() -> _Maker:
             stdin=asyncio.subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # from where we are imported
         )
-    except OSError:
+    except BaseException:
         ours.close()
         raise
     finally:
         theirs.close()
-    return _Maker(process, await Channel.over(ours))
+    try:
+        return _Maker(process, await Channel.over(ours))
+    except BaseException:
+        ours.close()  # which ends the process
+        raise
