@@ -217,8 +217,9 @@ def children_of(pid: int, module: str) -> list[int]:
     """Process ids of the children of a process that run ``python -m module``."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text("ascii").split():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
-                    found.append(int(child))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            for child in (task / "children").read_text("ascii").split():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                        found.append(int(child))
     return sorted(found)
