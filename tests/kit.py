@@ -89,7 +89,7 @@ def _cannot_contain() -> str:
 
 # What only a kernel can refuse, and nothing that could be installed would mend: name -> why it does, "" where it does
 # not.  The one reason for which CI accepts that a test is left out (tests/conftest.py).
-KERNEL: Mapping[str, Callable[[], str]] = {"containers": _cannot_contain}
+KERNEL: dict[str, Callable[[], str]] = {"containers": _cannot_contain}
 
 _HOST = "run it as root on Linux itself, not in a container (or in one with the host's network and processes)"
 

@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         }
     ),
     "steering": frozenset(),
+    "steering.probe": frozenset(),
     "steering.__main__": frozenset({"steering.cli"}),
 }
 

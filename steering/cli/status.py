@@ -7,7 +7,6 @@ import typer
 
 from steering.cli.running import ConfigOption, JsonOption, StateOption, ask_service, configuration
 from steering.cli.terminal import complain, failed, print_json
-from steering.control.listening import OF_PARENT
 
 
 def status(
@@ -33,9 +32,7 @@ def reload(config: ConfigOption = None, state: StateOption = None, as_json: Json
 
 def _tell_readiness(answer: dict[str, object]) -> None:
     """As /readyz, for whichever parts are run: degraded is ready, or a bad file would end every replica."""
-    addresses = answer["addresses"]
-    has_points = isinstance(addresses, dict) and not addresses.keys() <= {role.value for role in OF_PARENT}
-    if answer["state"] == "starting" or (has_points and not answer["workers"]):
+    if not answer["is_ready"]:
         failed("not ready: no policy is enforced")
     typer.echo(f"ready: policy {answer['revision']}")
 

@@ -420,9 +420,13 @@ class Service:
         self._status.restarts = self._supervisor.restarts
         return self._status
 
+    def _is_ready(self) -> bool:
+        """As /readyz, whichever parts run: degraded is ready, or a bad file would end every replica."""
+        return self._status.state != "starting" and (self._supervisor.alive > 0 or not self._has_points())
+
     def _offers(self) -> Offers:
         return Offers(
-            status=lambda: self._refreshed().as_json() | {"counters": self._counters()},
+            status=lambda: self._refreshed().as_json() | {"is_ready": self._is_ready(), "counters": self._counters()},
             explain=self._explain,
             reload=self._reload,
             tokens=self._tokens,

@@ -72,7 +72,7 @@ def test_every_service_is_hardened_and_of_one_image() -> None:
             ["ALL"],
             ["no-new-privileges"],
         )
-        assert service["healthcheck"]["test"][1:] == ["steering", "status", "--ready"]
+        assert service["healthcheck"]["test"][1:] == ["python", "-m", "steering.probe"]
         assert "privileged" not in service and "cap_add" not in service and "network_mode" not in service
         assert all(port.startswith("${ADDRESS:-127.0.0.1}:") for port in service["ports"]), (
             "loopback until told otherwise"

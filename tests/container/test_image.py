@@ -57,7 +57,7 @@ def test_what_the_image_is(engine: Engine) -> None:
         ["/state"],
     )
     assert found["HealthCheck" if "HealthCheck" in found else "Healthcheck"]["Test"] == [
-        "CMD", "steering", "status", "--ready",
+        "CMD", "python", "-m", "steering.probe",
     ]  # fmt: skip
     layers = json.loads(engine.podman("history", "--format=json", IMAGE))
     ours = sum(layer["size"] for layer in layers[:-1] if "COPY" in layer["CreatedBy"] or "RUN" in layer["CreatedBy"])
