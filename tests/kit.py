@@ -120,6 +120,7 @@ NEEDS: Mapping[str, Need] = {
     ),
     "ip": _program("ip", "iproute2"),
     "jsc": _program("jsc", "libjavascriptcoregtk-4.0-bin"),
+    "kdig": _program("kdig", "knot-dnsutils"),
     "kea-dhcp4": _program("kea-dhcp4", "kea-dhcp4-server"),
     "keytool": _program("keytool", "openjdk-17-jdk-headless"),
     "linux": Need(present=lambda: os.uname().sysname == "Linux", how="run it on Linux"),

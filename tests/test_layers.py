@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "steering.endpoint": frozenset(
         {"steering.policy", "steering.resources", "steering.formats", "steering.streams", "steering.process"}
     ),
-    "steering_dns": frozenset({"steering.policy"}),
+    "steering_dns": frozenset({"steering.policy", "steering.streams"}),
     "steering_inspector": frozenset({"steering.policy", "steering.formats", "steering.streams"}),
     "steering.control": frozenset(
         {
@@ -94,6 +94,9 @@ PURE = (
     "steering_dns.views",
     "steering_dns.answer",
     "steering_dns.cache",
+    "steering_dns.doh",
+    "steering_dns.http1",
+    "steering_dns.http2",
     "steering_dns.wire",
     "steering_inspector.conversation",
     "steering_inspector.attested",

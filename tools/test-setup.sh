@@ -11,6 +11,7 @@ needed=(
     chromium:chromium
     firefox-esr:firefox-esr
     dig:bind9-dnsutils
+    kdig:knot-dnsutils
     duk:duktape
     /usr/lib/libpacparser.so.1:libpacparser1
     jsc:libjavascriptcoregtk-4.0-bin

@@ -17,6 +17,7 @@ from steering_dns.views import Kind, View
 from steering_dns.wire import ADDRESS_TYPES, NOERROR, NXDOMAIN, REFUSED
 
 _ORDINARY = re.compile(rb"[a-z0-9_-]{1,63}")
+_DESIGNATED = wire.to_wire("_dns.resolver.arpa")
 _ORDINARY_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789_-"
 _STRANGER = Host("", numeric=True)  # a name that no host has: no domain of any rule matches it
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
@@ -105,6 +106,8 @@ class Planner:
             for name, found in settings.own_names.items()
             if found
         }
+        found = settings.discovery
+        self._designated = (b"", 0) if found is None else records.designated(found, ttl_s)
         self._listed = frozenset((LOOP_PROBE, *settings.zones, *self._own))
         self._clear: dict[bytes, str] = {}
         self._probe = wire.to_wire(f"{settings.loop_token}.{LOOP_PROBE}")
@@ -169,6 +172,9 @@ class Planner:
         if reserved is CANARY:
             return self._local("nxdomain", reserved.key, NXDOMAIN, decision, ede=wire.EDE_BLOCKED)
         if reserved is RESOLVER:
+            if name == _DESIGNATED and qtype == wire.SVCB and self._designated[1]:
+                sections, count = self._designated
+                return self._local("own", reserved.key, NOERROR, decision, sections=sections, answers=count)
             return self._nodata(reserved.key, decision)
         if reserved is OWN and host.text in self._own:
             return self._own_answer(self._own[host.text], qtype, reserved.key, decision)

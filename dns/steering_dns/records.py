@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import dnslib
 
-from steering_dns import wire
-from steering_dns.settings import Address
+from steering_dns import doh, wire
+from steering_dns.settings import Address, Discovery
 
 SOA_NAME, SOA_CONTACT = "steering.invalid", "nobody.steering.invalid"
 
@@ -32,6 +32,25 @@ def addresses(found: Sequence[Address], version: int, ttl_s: int) -> tuple[bytes
 def minimal_any(ttl_s: int) -> bytes:
     """The answer to ANY (RFC 8482 4.2)."""
     return wire.record(wire.HINFO, ttl_s, b"\x07RFC8482\x00")
+
+
+def designated(found: Discovery, ttl_s: int) -> tuple[bytes, int]:
+    """The SVCB records of ``_dns.resolver.arpa``, and how many (RFC 9461, RFC 9462): HTTPS first, then TLS."""
+    hints = [
+        (key, b"".join(a.packed for a in found.addresses if a.version == version)) for key, version in ((4, 4), (6, 6))
+    ]
+    ways = [
+        (found.https_port, 443, b"\x02h2\x08http/1.1", [(7, doh.TEMPLATE.encode())]),
+        (found.tls_port, 853, b"\x03dot", []),
+    ]
+    made = []
+    for priority, (port, usual, alpn, more) in enumerate(ways, 1):
+        if port:
+            given = [(1, alpn), *([(3, port.to_bytes(2, "big"))] if port != usual else []), *hints, *more]
+            values = b"".join(struct.pack("!HH", key, len(value)) + value for key, value in given if value)
+            rdata = priority.to_bytes(2, "big") + wire.to_wire(found.name) + values
+            made.append(wire.record(wire.SVCB, ttl_s, rdata))
+    return b"".join(made), len(made)
 
 
 def text(value: str, *, chaos: bool = False) -> bytes:

@@ -4,6 +4,7 @@ Shell.  The sockets are handed in, bound (and listening) already: their owner ke
 """
 
 import asyncio
+import functools
 import socket
 import time
 from collections import Counter
@@ -16,9 +17,11 @@ from steering_dns import wire
 from steering_dns.answer import Ask, Snapshot, answer_entry, decide_wire, follow
 from steering_dns.cache import Cache
 from steering_dns.forwarder import Forwarder, ForwardError
+from steering_dns.https import HttpsConnection
 from steering_dns.lookup import STALE_TTL_S, Lookup, LookupFailed
 from steering_dns.plan import LOOP_PROBE, Tally
 from steering_dns.resolve import Resolver
+from steering_dns.secured import Contexts, TlsListener
 from steering_dns.settings import DnsSettings
 from steering_dns.tcp import TcpConnection
 from steering_dns.udp import UdpListener
@@ -27,6 +30,7 @@ from steering_dns.views import Kind, View
 
 MAX_PROBE_WAIT_S = 600.0  # a zone's server may refuse to say anything of other names for ever
 Send = Callable[[bytes], None]
+Connection = TcpConnection | HttpsConnection
 
 
 class DnsServer:
@@ -52,12 +56,13 @@ class DnsServer:
         self.counts: Counter[str] = Counter()
         self._asking: Counter[str] = Counter()  # unanswered questions by client
         self._connected: Counter[str] = Counter()
-        self._connections: set[TcpConnection] = set()
-        self._strangers: set[TcpConnection] = set()
+        self._connections: set[Connection] = set()
+        self._strangers: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[None] | None = None
         self._udp: list[UdpListener] = []
         self._tcp: list[asyncio.Server] = []
+        self._secure: list[TlsListener] = []
         self.looped: tuple[Upstream, ...] = ()
         live.subscribe(lambda policy: self._renew(clock()))
 
@@ -65,13 +70,32 @@ class DnsServer:
         """Names in the real view, by the same upstreams and cache."""
         return Resolver(self._settings, lambda: self.snapshot(self.clock()), self.lookup, self.clock)
 
-    async def start(self, udp_sockets: Sequence[socket.socket], tcp_sockets: Sequence[socket.socket]) -> None:
-        """Serve on bound UDP and listening TCP sockets, until ``drain`` or ``close``."""
+    async def start(
+        self,
+        udp_sockets: Sequence[socket.socket],
+        tcp_sockets: Sequence[socket.socket],
+        tls_sockets: Sequence[socket.socket] = (),
+        https_sockets: Sequence[socket.socket] = (),
+        *,
+        contexts: Contexts | None = None,
+    ) -> None:
+        """Serve on bound UDP and listening TCP sockets, until ``drain`` or ``close``.
+
+        contexts: what the listeners for DNS over TLS and over HTTPS show; without them these are not served.
+        """
         loop = asyncio.get_running_loop()
+        limits = self._settings.limits
         for sock in udp_sockets:
             self._udp.append(UdpListener(self, sock))
         for sock in tcp_sockets:
-            self._tcp.append(await loop.create_server(lambda: TcpConnection(self, self._settings.limits), sock=sock))
+            make = functools.partial(TcpConnection, self, limits, limits.tcp_idle_s)
+            self._tcp.append(await loop.create_server(make, sock=sock))
+        if contexts is not None:
+            for sock in tls_sockets:
+                make = functools.partial(TcpConnection, self, limits, limits.secure_idle_s)
+                self._secure.append(TlsListener(sock, contexts.tls, make))
+            for sock in https_sockets:
+                self._secure.append(TlsListener(sock, contexts.https, lambda: HttpsConnection(self, limits)))
         self._probing = asyncio.create_task(self._find_loops())
 
     async def drain(self, timeout_s: float) -> None:
@@ -216,10 +240,13 @@ class DnsServer:
         for server in self._tcp:
             server.close()
         self._tcp.clear()
+        for secure in self._secure:
+            secure.close()
+        self._secure.clear()
 
-    # What a TCP connection needs of its server.
+    # What a connection needs of its server.
 
-    def admit(self, connection: TcpConnection, client: str) -> bool:
+    def admit(self, connection: Connection, client: str) -> bool:
         """Whether a new connection may stay: nobody holds them all, and strangers, who get REFUSED, only a few."""
         limits = self._settings.limits
         stranger = self.snapshot(self.clock()).views.of(client).kind is Kind.REFUSED
@@ -234,7 +261,7 @@ class DnsServer:
         self._connected[client] += 1
         return True
 
-    def forget(self, connection: TcpConnection, client: str) -> None:
+    def forget(self, connection: Connection, client: str) -> None:
         self._connections.discard(connection)
         self._strangers.discard(connection)
         self._connected[client] -= 1

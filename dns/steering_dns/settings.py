@@ -36,7 +36,18 @@ class Limits:
     tcp_strangers: int = 16  # connections of clients that only get REFUSED, all together
     tcp_questions: int = 64  # unanswered, on one connection
     tcp_idle_s: float = 10.0
+    secure_idle_s: float = 30.0  # over TLS, where a new connection costs a handshake
     probe_again_s: float = 10.0  # after an upstream did not answer whether it asks us in its turn; then ever longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What ``_dns.resolver.arpa`` tells (RFC 9462): the resolver's name, its addresses, and ports, 0 for not served."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    tls_port: int
+    https_port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +57,7 @@ class DnsSettings:
     zones: normalised name -> its own upstreams; never steered.  steered, allowed: client networks.
     own_names: normalised names of the service itself -> the addresses to answer; a name without any is forwarded.
     allowed_private: networks that a public name may resolve to although they are private.
+    discovery: None where clients are told of no encrypted way to ask.
     query_log: report every query to the sink.  loop_token: the same in all workers of one service.
     """
 
@@ -57,6 +69,7 @@ class DnsSettings:
     allowed: tuple[Network, ...] = OWN_NETWORKS
     own_names: dict[str, tuple[Address, ...]] = field(default_factory=dict)
     allowed_private: tuple[Network, ...] = ()
+    discovery: Discovery | None = None
     query_log: bool = False
     limits: Limits = Limits()
     loop_token: str = field(default_factory=lambda: secrets.token_hex(8))

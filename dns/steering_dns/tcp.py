@@ -1,4 +1,4 @@
-"""One client's TCP connection: frames in, answers out in the order in which they are ready (RFC 7766).
+"""One client's connection, over TCP or TLS: frames in, answers out as they are ready (RFC 7766, RFC 7858).
 
 Shell.  The answers to the questions of one segment leave in one write.  Bounded: idle time, unanswered questions,
 what waits to be sent; a client that lies about a length only keeps its own connection waiting.
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 
 class TcpConnection(asyncio.Protocol):
-    def __init__(self, server: "DnsServer", limits: Limits) -> None:
+    """idle_s: after which without a whole question it is closed."""
+
+    def __init__(self, server: "DnsServer", limits: Limits, idle_s: float) -> None:
         self._server = server
         self._limits = limits
+        self._idle_s = idle_s
         self._buffer = bytearray()
         self._outbox: list[bytes] = []
         self._unanswered = 0
@@ -110,7 +113,7 @@ class TcpConnection(asyncio.Protocol):
         if self._idle is not None:
             self._idle.cancel()
         loop = asyncio.get_running_loop()
-        self._idle = loop.call_later(self._limits.tcp_idle_s, self._idle_over)
+        self._idle = loop.call_later(self._idle_s, self._idle_over)
 
     def _idle_over(self) -> None:
         if self._unanswered and not self._choked:

@@ -10,6 +10,7 @@ AKI        the CA's SKI, copied: Python 3.13 refuses a leaf without one, and com
 CRL DP     Windows' SChannel fails without somewhere to ask
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -65,12 +66,18 @@ def new_authority(now: float, *, name: str, years: int = 10) -> Authority:
 
 
 def mint(
-    authority: Authority, host: Host, public_key: ec.EllipticCurvePublicKey, now: float, crl_url: str = ""
+    authority: Authority,
+    host: Host,
+    public_key: ec.EllipticCurvePublicKey,
+    now: float,
+    crl_url: str = "",
+    *,
+    also: Sequence[Host] = (),
 ) -> x509.Certificate:
-    """A leaf for ``host`` (a name or an address literal)."""
+    """A leaf for ``host`` (a name or an address literal).  also: what else a server of our own is reached by."""
     issuer = authority.certificate
     names = [x509.NameAttribute(NameOID.COMMON_NAME, host.text)] if len(host.text) <= MAX_COMMON_NAME else []
-    alternative = x509.DNSName(host.text) if host.address is None else x509.IPAddress(host.address)
+    alternatives = [x509.DNSName(h.text) if h.address is None else x509.IPAddress(h.address) for h in (host, *also)]
     ski = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     begins = _moment(now)
     builder = (
@@ -81,7 +88,7 @@ def mint(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins - BACKDATED)
         .not_valid_after(min(begins - BACKDATED + LEAF_LIFE, issuer.not_valid_after_utc))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=not names)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=not names)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -46,6 +46,8 @@ def _asked(config: Config, only: Collection[str]) -> dict[Role, tuple[str, int]]
         Role.HTTP: config.inspector.http_listen if Only.INSPECTOR in only else "",
         Role.ENDPOINT: config.inspector.endpoint_listen if Only.INSPECTOR in only else "",
         Role.DNS_UDP: config.dns.listen if Only.DNS in only else "",
+        Role.DNS_TLS: config.dns.tls_listen if Only.DNS in only else "",
+        Role.DNS_HTTPS: config.dns.https_listen if Only.DNS in only else "",
     }
     return {role: parse_listen(text) for role, text in asked.items() if text}
 
@@ -114,6 +116,6 @@ def reachable(listeners: Mapping[Role, Listener], role: Role) -> str:
 
 def resolving_at(listeners: Mapping[Role, Listener]) -> Iterator[tuple[Address, int]]:
     """Where the resolver answers."""
-    for role in (Role.DNS_UDP, Role.DNS_TCP):
+    for role in (Role.DNS_UDP, Role.DNS_TCP, Role.DNS_TLS, Role.DNS_HTTPS):
         if role in listeners:
             yield ip_address(listeners[role].host), listeners[role].port

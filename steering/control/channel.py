@@ -20,6 +20,7 @@ class Kind(IntEnum):
     DRAIN = 4  # parent: finish within the seconds in the body
     REPORT = 5  # worker: a JSON object
     ENDPOINT_TLS = 6  # parent: a pickled EndpointTls
+    DNS_TLS = 8  # parent: a pickled ServerIdentity
     REVOKED = 7  # parent: a JSON list of the ids of revoked devices
     PAC_JOB = 8  # parent: a pickled pacmaker.PacJob
     PACS = 9  # the maker of PACs: a pickled PacSet

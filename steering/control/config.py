@@ -22,7 +22,7 @@ from steering.endpoint.settings import EndpointSettings
 from steering.pac.chains import plan_chains
 from steering.pac.errors import PacError
 from steering.policy.errors import PolicyError
-from steering.policy.hosts import normalise_name
+from steering.policy.hosts import normalise_name, parse_host
 
 PREFIX = "STEERING_"
 # What every container is given about a Kubernetes Service called steering, steering-dns and the like.
@@ -78,6 +78,14 @@ def _zone(text: str) -> str:
         raise ValueError(str(exc)) from exc
 
 
+def _host(text: str) -> str:
+    try:
+        return parse_host(text).text
+    except PolicyError as exc:
+        raise ValueError(str(exc)) from exc
+
+
+HostText = Annotated[str, AfterValidator(_host)]
 Listen = Annotated[str, AfterValidator(_listen)]
 NetworkText = Annotated[str, AfterValidator(_network)]
 AddressText = Annotated[str, AfterValidator(_address)]
@@ -146,6 +154,13 @@ class InspectorSection(_Section):
 
 class DnsSection(_Section):
     listen: Listen = Field("127.0.0.1:8053", description="UDP and TCP")
+    tls_listen: Listen = Field("", description="DNS over TLS, port 853 as a rule; empty = off")
+    https_listen: Listen = Field("", description="DNS over HTTPS, at /dns-query; empty = off")
+    server_names: list[HostText] = Field(
+        [], description="what clients of DNS over TLS and HTTPS call the resolver, beside its addresses"
+    )
+    certificate: str = Field("", description="file of a certificate chain for them; empty = one of our CA")
+    key: str = Field("", description="file of its private key")
     inspector_addresses: list[AddressText] = Field(["127.0.0.1"], description="what steered names resolve to")
     upstreams: list[str] = Field([], description='"udp://ADDR:PORT", "tls://ADDR:PORT#NAME"; empty = the system\'s')
     zones: dict[ZoneText, list[str]] = Field({}, description="conditional forwarding")
@@ -378,6 +393,8 @@ def _check_together(config: Config) -> None:
             'as "http://steering.example:8080"'
         )
     problems += _for_helpers(config)
+    if bool(config.dns.certificate) != bool(config.dns.key):
+        problems.append("dns.certificate and dns.key belong together: set both, or none for a certificate of our CA")
     problems += _for_following(config)
     if problems:
         raise ConfigError("\n".join(problems))

@@ -20,6 +20,8 @@ class Role(Enum):
     HTTP = "inspector, transparent HTTP"
     DNS_UDP = "DNS over UDP"
     DNS_TCP = "DNS over TCP"
+    DNS_TLS = "DNS over TLS"
+    DNS_HTTPS = "DNS over HTTPS"
     CONTROL = "control"
     ENDPOINT = "inspector, for helpers"
     ENDPOINT_CONTROL = "control, for helpers"

@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from steering.control.config import Config
+from steering.control.device_authority import ServerIdentity
 from steering.control.endpoint_tls import EndpointTls, context_of, show
 from steering.control.errors import ConfigError
 from steering.control.listening import Role
@@ -17,8 +18,9 @@ from steering.policy.access import Sink
 from steering.policy.hosts import Address
 from steering.policy.live import Live
 from steering_dns.forwarder import Forwarder
+from steering_dns.secured import Contexts
 from steering_dns.server import DnsServer
-from steering_dns.settings import DnsSettings
+from steering_dns.settings import Discovery, DnsSettings
 from steering_dns.upstreams import Upstream, UpstreamError, load_system_upstreams, parse_upstream
 from steering_inspector.authority import Authority
 from steering_inspector.leaves import LeafContexts
@@ -42,7 +44,12 @@ GAUGES = frozenset(
 )
 
 
-def dns_settings(config: Config, own_names: Mapping[str, tuple[Address, ...]], loop_token: str) -> DnsSettings:
+def dns_settings(
+    config: Config,
+    own_names: Mapping[str, tuple[Address, ...]],
+    loop_token: str,
+    discovery: Discovery | None = None,
+) -> DnsSettings:
     """Raises ConfigError for upstreams that are none, or where none is known."""
     section = config.dns
     return DnsSettings(
@@ -54,6 +61,7 @@ def dns_settings(config: Config, own_names: Mapping[str, tuple[Address, ...]], l
         allowed=tuple(map(ip_network, section.allowed)),
         own_names=dict(own_names),
         allowed_private=tuple(map(ip_network, config.inspector.allow_destinations)),
+        discovery=discovery,
         query_log=section.query_log,
         loop_token=loop_token,
     )
@@ -103,11 +111,18 @@ class Points:
     dns: DnsServer
     inspector: Inspector
     endpoint_context: ssl.SSLContext | None = None
+    dns_contexts: Contexts | None = None
 
     def show_helpers(self, tls: EndpointTls) -> None:
         """Show helpers a renewed certificate."""
         if self.endpoint_context is not None:
             show(self.endpoint_context, tls.identity)
+
+    def show_resolver(self, identity: ServerIdentity) -> None:
+        """Show clients of DNS over TLS and HTTPS a renewed certificate."""
+        if self.dns_contexts is not None:
+            show(self.dns_contexts.tls, identity)
+            show(self.dns_contexts.https, identity)
 
     def replace_revoked(self, device_ids: frozenset[str]) -> None:
         """Refuse these devices from now on, and end what they have open."""
@@ -143,13 +158,20 @@ async def start_points(
     sink: Sink,
     endpoint_tls: EndpointTls | None = None,
     revoked: frozenset[str] = frozenset(),
+    dns_identity: ServerIdentity | None = None,
 ) -> Points:
     """Start both points of a worker on its sockets.
 
     endpoint_tls: what the inspector's listener for helpers shows.  revoked: devices that it does not listen to.
+    dns_identity: what the resolver shows over TLS and HTTPS.
     """
     server = DnsServer(dns, live, sink, Forwarder(await asyncio.to_thread(upstream_context, tuple(trust))))
-    await server.start(sockets.get(Role.DNS_UDP, ()), sockets.get(Role.DNS_TCP, ()))
+    contexts = None if dns_identity is None else Contexts()
+    if contexts is not None and dns_identity is not None:
+        show(contexts.tls, dns_identity)
+        show(contexts.https, dns_identity)
+    roles = (Role.DNS_UDP, Role.DNS_TCP, Role.DNS_TLS, Role.DNS_HTTPS)
+    await server.start(*(sockets.get(role, ()) for role in roles), contexts=contexts)
     context = await asyncio.to_thread(origin_context, tuple(trust))
     helpers = context_of(endpoint_tls, required=True) if endpoint_tls else None
     running = Inspector(
@@ -169,7 +191,7 @@ async def start_points(
         sockets.get(Role.HTTP, ()),
         sockets.get(Role.ENDPOINT, ()),
     )
-    return Points(server, running, helpers)
+    return Points(server, running, helpers, contexts)
 
 
 def upstream_context(trust: Sequence[Path]) -> ssl.SSLContext:

@@ -43,7 +43,7 @@ def own_names(config: Config) -> tuple[str, ...]:
     """The names by which clients know the service; they are reached directly, never through the inspector."""
     hosts = [urlsplit(url).hostname or "" for url in (config.control.public_url, config.control.endpoint_url)]
     inspectors = (*config.inspector.advertise, *config.inspector.endpoint_advertise)
-    hosts += [text.rpartition(":")[0] for text in inspectors]
+    hosts += [*(text.rpartition(":")[0] for text in inspectors), *config.dns.server_names]
     names: dict[str, None] = {}
     for text in hosts:
         with suppress(PolicyError):

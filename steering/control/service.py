@@ -19,6 +19,7 @@ from steering.control.admin import Offers, make_admin, serve_admin
 from steering.control.binding import Only, bind, reachable, resolving_at, wanted
 from steering.control.cafiles import CA_PEM, files_of, load_ca, passphrase, warnings_of
 from steering.control.config import Loaded
+from steering.control.dns_tls import SECURE, DnsCertificate, discovery_of, hosts_of
 from steering.control.endpoint_admin import endpoint_routes
 from steering.control.endpoints import Endpoints, ToWorkers, endpoint_plan
 from steering.control.errors import ConfigError, ControlError
@@ -56,6 +57,7 @@ from steering.policy.explain import Given, explain
 from steering.policy.points import Effect
 from steering.process.logs import logger
 from steering.process.notify import READY, STOPPING, Supervising
+from steering_dns.settings import Discovery
 from steering_dns.upstreams import UpstreamError, refuse_ourselves
 from steering_inspector.keystore import Keystore
 
@@ -80,6 +82,8 @@ class Service:
     _status: Status = field(init=False, default_factory=Status)
     _keystore: Keystore | None = field(init=False, default=None)
     _ca_missed: str = field(init=False, default="")
+    _dns_missed: str = field(init=False, default="")
+    _dns_certificate: DnsCertificate | None = field(init=False, default=None)
     _listeners: dict[Role, Listener] = field(init=False, default_factory=dict)
     _supervisor: Supervisor = field(init=False)
     _reloading: "Reloading | Following" = field(init=False)
@@ -165,6 +169,7 @@ class Service:
             self._refuse_loops()
             check_trust([self.loaded.path(file) for file in config.inspector.trust])
         self._load_ca()
+        self._dns_certificate = self._for_secure_dns()
         self._give_up_root()
         self._tokens = Tokens.load(self._state.tokens)
         self._pac = self._pac_settings()
@@ -198,6 +203,38 @@ class Service:
             following = self._following
             self._shared_ca = SharedCa(self.loaded.shared_ca, lambda: following.ca_pem)
             self._keystore = self._shared_ca.keystore
+
+    def _for_secure_dns(self) -> DnsCertificate | None:
+        """None where the resolver listens for neither TLS nor HTTPS.  Raises ConfigError for files that cannot be used.
+
+        Without a CA these two are not served; everything else is.
+        """
+        serving = [role for role in SECURE if role in self._listeners]
+        if not serving:
+            return None
+        section = self.loaded.config.dns
+        if self._keystore is None and not section.certificate:
+            for role in serving:
+                self._listeners.pop(role).close()
+                self._status.addresses.pop(role.value)
+            self._dns_missed = "DNS over TLS and HTTPS are not served: they need the CA, or dns.certificate and dns.key"
+            logger("dns").error(self._dns_missed)
+            return None
+        url = self._public_url()
+        found = DnsCertificate(
+            self.loaded,
+            hosts_of(section.server_names, self._listeners),
+            lambda: self._keystore.authority if self._keystore else None,
+            f"{url}/ca.crl" if url else "",
+        )
+        found.renew(time.time())
+        return found
+
+    async def _renew_dns_certificate(self) -> None:
+        renewed = self._dns_certificate.renew(time.time()) if self._dns_certificate else None
+        if renewed is not None:
+            logger("dns").info("the certificate of DNS over TLS and HTTPS was renewed")
+            await self._supervisor.replace_dns_identity(renewed)
 
     def _workers(self) -> int:
         config = self.loaded.config
@@ -264,7 +301,7 @@ class Service:
         url = self._public_url()
         return Setup(
             number=number,
-            dns=dns_settings(config, dict.fromkeys(own_names(config), ()), self._word),
+            dns=dns_settings(config, dict.fromkeys(own_names(config), ()), self._word, self._discovery()),
             inspector=inspector_settings(config, own, local, self._word),
             trust=tuple(map(self.loaded.path, config.inspector.trust)),
             crl_url=f"{url}/ca.crl" if url else "",
@@ -276,6 +313,10 @@ class Service:
             log_format=config.log.format,
             access_log=access if access in ("-", "off") else str(self.loaded.path(access)),
         )
+
+    def _discovery(self) -> Discovery | None:
+        shown = self._dns_certificate
+        return None if shown is None else discovery_of(shown.certificate, self._listeners)
 
     def _public_url(self) -> str:
         """What clients call the control service, without a final slash; "" where none is known."""
@@ -302,6 +343,8 @@ class Service:
             if self._endpoints is not None:
                 await workers.tls(self._endpoints.tls)
                 await workers.revoked(self._endpoints.revoked)
+            if self._dns_certificate is not None and self._dns_certificate.identity is not None:
+                await self._supervisor.replace_dns_identity(self._dns_certificate.identity)
             try:
                 authority = self._keystore.authority if self._keystore else None
                 await self._supervisor.start(self._reloading.enforced.policy, authority)
@@ -374,6 +417,7 @@ class Service:
             self._status.warnings = found
             await asyncio.sleep(LOOK_AT_CA_S if self._following is None else LOOK_AT_SHARED_CA_S)
             await self._offer_ca()
+            await self._renew_dns_certificate()
 
     async def _offer_ca(self) -> None:
         """What clients are to trust may have changed on disk: after a rotation that is more than what is in use."""
@@ -383,7 +427,8 @@ class Service:
             await self._publish_bundle(self._reloading.enforced)
 
     def _warnings(self) -> list[str]:
-        found = self._endpoints.warnings if self._endpoints else []
+        found = [self._dns_missed] if self._dns_missed else []
+        found += self._endpoints.warnings if self._endpoints else []
         if self._following is None:
             return warnings_of(self._keystore, self._ca_missed, time.time()) + found
         found = self._following.warnings + found

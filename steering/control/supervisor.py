@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from steering.control.channel import MAX_REPORT, Channel, Kind
+from steering.control.device_authority import ServerIdentity
 from steering.control.endpoint_tls import EndpointTls
 from steering.control.points import GAUGES
 from steering.control.worker import Setup, dump_authority
@@ -53,6 +54,7 @@ class Supervisor:
         self._revision = ""
         self._authority = b""
         self._endpoint_tls = b""
+        self._dns_identity = b""
         self._revoked = b"[]"
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,6 +99,11 @@ class Supervisor:
         """What the inspector's listener for helpers shows from now on; before ``start`` also the first."""
         self._endpoint_tls = pickle.dumps(tls)
         await self._send_all(Kind.ENDPOINT_TLS, self._endpoint_tls)
+
+    async def replace_dns_identity(self, identity: ServerIdentity) -> None:
+        """What the resolver shows over TLS and HTTPS from now on; before ``start`` also the first."""
+        self._dns_identity = pickle.dumps(identity)
+        await self._send_all(Kind.DNS_TLS, self._dns_identity)
 
     async def replace_revoked(self, device_ids: frozenset[str]) -> None:
         """The devices that no inspector listens to any more."""
@@ -202,6 +209,8 @@ class Supervisor:
             await worker.channel.send(Kind.SETUP, pickle.dumps(setup))
             await worker.channel.send(Kind.AUTHORITY, self._authority)
             await worker.channel.send(Kind.REVOKED, self._revoked)
+            if self._dns_identity:
+                await worker.channel.send(Kind.DNS_TLS, self._dns_identity)
             if self._endpoint_tls:
                 await worker.channel.send(Kind.ENDPOINT_TLS, self._endpoint_tls)
         except ConnectionError:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from steering.control.channel import Channel, Kind
+from steering.control.device_authority import ServerIdentity
 from steering.control.endpoint_tls import EndpointTls
 from steering.control.listening import Role
 from steering.control.points import Points, leaves_of, start_points
@@ -57,6 +58,7 @@ class Worker:
         self._setup: Setup | None = None
         self._authority: Authority | None = None
         self._endpoint_tls: EndpointTls | None = None
+        self._dns_identity: ServerIdentity | None = None
         self._revoked: frozenset[str] = frozenset()
         self._assembler = Assembler()
         self._live: Live | None = None
@@ -95,6 +97,10 @@ class Worker:
                 self._endpoint_tls = pickle.loads(body)  # noqa: S301  # from our own parent (channel)
                 if self._points is not None:
                     self._points.show_helpers(self._endpoint_tls)
+            case Kind.DNS_TLS:
+                self._dns_identity = pickle.loads(body)  # noqa: S301  # from our own parent (channel)
+                if self._points is not None:
+                    self._points.show_resolver(self._dns_identity)
             case Kind.REVOKED:
                 self._revoked = frozenset(map(str, json.loads(body)))
                 if self._points is not None:
@@ -131,6 +137,7 @@ class Worker:
             sink=sink,
             endpoint_tls=self._endpoint_tls,
             revoked=self._revoked,
+            dns_identity=self._dns_identity,
         )
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not walk it again

@@ -1,11 +1,14 @@
-"""Upstreams over TLS and HTTPS: certificates of their own, and aiohttp as the independent server."""
+"""DNS over TLS and HTTPS, ours and of upstreams: certificates of their own, and aiohttp as the independent server."""
 
 import asyncio
 import datetime
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from cryptography import x509
@@ -13,8 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from steering_dns.secured import Contexts
 from tests.dns.upstream import UpstreamServer
-from tests.dns.world import RECORDS
+from tests.dns.world import RECORDS, World, world
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -34,6 +38,34 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return cert_path, key_path
+
+
+@dataclass
+class Secured:
+    """A resolver with its listeners over TLS, and the file of the certificate that they show, for dns.test."""
+
+    world: World
+    tls_port: int
+    https_port: int
+    cert: Path
+    client: ssl.SSLContext
+
+
+@asynccontextmanager
+async def secured(folder: Path, **more: Any) -> AsyncIterator[Secured]:
+    cert, key = certificate(folder, "dns.test")
+    contexts = Contexts()
+    for context in (contexts.tls, contexts.https):
+        context.load_cert_chain(cert, key)
+    async with world(**more) as w:
+        tls, https = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+        with tls, https:
+            await w.server.start([], [], [tls], [https], contexts=contexts)
+            client = ssl.create_default_context(cafile=cert)
+            try:
+                yield Secured(w, tls.getsockname()[1], https.getsockname()[1], cert, client)
+            finally:
+                w.server.close()
 
 
 @asynccontextmanager

@@ -1,11 +1,14 @@
 """Who answers, without sockets; the answers themselves are in test_server.py."""
 
+from dataclasses import replace
+from ipaddress import ip_address
+
 import pytest
 
 from steering.policy import Host
 from steering_dns import parse_upstream, wire
 from steering_dns.plan import Planner, host_of
-from steering_dns.settings import DnsSettings
+from steering_dns.settings import Discovery, DnsSettings
 from steering_dns.views import Views
 from tests.dns.world import RULES, policy_of, settings_for
 
@@ -81,3 +84,21 @@ def test_the_cache_key_tells_zones_do_and_filtering_apart() -> None:
         for prefix in planner.route(zone, tally, None, filtered=filtered, bypass=False).prefixes
     ]
     assert len(set(keys)) == len(keys) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "told", "expected"),
+    [
+        ("_dns.resolver.arpa", wire.SVCB, True, ("own", "resolver")),
+        ("_dns.resolver.arpa", wire.SVCB, False, ("nodata", "resolver")),
+        ("_dns.resolver.arpa", wire.A, True, ("nodata", "resolver")),
+        ("_dns.resolver.arpa", wire.ANY, True, ("nodata", "resolver")),
+        ("resolver.arpa", wire.SVCB, True, ("nodata", "resolver")),
+        ("x._dns.resolver.arpa", wire.SVCB, True, ("nodata", "resolver")),
+    ],
+)
+def test_designated_resolvers(name: str, rtype: int, told: bool, expected: tuple[str, str]) -> None:
+    """Ours where there is one, and never those of an upstream."""
+    found = Discovery(name="dns.example", addresses=(ip_address("192.0.2.1"),), tls_port=853, https_port=0)
+    settings = replace(SETTINGS, discovery=found if told else None)
+    assert plan(name, rtype, settings=settings) == expected

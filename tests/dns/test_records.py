@@ -3,6 +3,7 @@ from ipaddress import ip_address
 import dns.message
 
 from steering_dns import records, wire
+from steering_dns.settings import Discovery
 
 QUERY = wire.Query(b"\0\0", 1, b"\1a\0", 1, 1, b"\1a\0\0\1\0\1", None)
 
@@ -20,3 +21,18 @@ def test_records_are_what_dnspython_reads() -> None:
     assert shown(records.minimal_any(30), 1) == ['a. 30 IN HINFO "RFC8482" ""']
     assert shown(records.text("x"), 1) == ['a. 0 IN TXT "x"']
     assert shown(records.text("x", chaos=True), 1) == ['a. 0 CH TXT "x"']
+
+
+def test_designated_resolvers_are_what_dnspython_reads() -> None:
+    addresses = tuple(map(ip_address, ("192.0.2.53", "2001:db8::53", "192.0.2.54")))
+    usual = Discovery(name="dns.example", addresses=addresses, tls_port=853, https_port=443)
+    hints = 'ipv4hint="192.0.2.53,192.0.2.54" ipv6hint="2001:db8::53"'
+    lines = shown(*records.designated(usual, 30))[0].replace("key7", "dohpath").splitlines()  # as versions call it
+    assert lines == [
+        f'a. 30 IN SVCB 1 dns.example. alpn="h2,http/1.1" {hints} dohpath="/dns-query{{?dns}}"',
+        f'a. 30 IN SVCB 2 dns.example. alpn="dot" {hints}',
+    ]
+    other = Discovery(name="dns.example", addresses=addresses[:1], tls_port=8853, https_port=0)
+    assert shown(*records.designated(other, 30)) == [
+        'a. 30 IN SVCB 2 dns.example. alpn="dot" port="8853" ipv4hint="192.0.2.53"'
+    ]
