@@ -97,6 +97,8 @@ _PORTS = {
     "inspector.tls_listen": ("TCP", "inspector, transparent TLS, by SNI"),
     "inspector.http_listen": ("TCP", "inspector, transparent HTTP, by Host"),
     "dns.listen": ("UDP and TCP", "resolver"),
+    "dns.tls_listen": ("TCP", "resolver, DNS over TLS"),
+    "dns.https_listen": ("TCP", "resolver, DNS over HTTPS"),
 }
 
 
