@@ -393,8 +393,6 @@ def _check_together(config: Config) -> None:
             'as "http://steering.example:8080"'
         )
     problems += _for_helpers(config)
-    if bool(config.dns.certificate) != bool(config.dns.key):
-        problems.append("dns.certificate and dns.key belong together: set both, or none for a certificate of our CA")
     problems += _for_following(config)
     if problems:
         raise ConfigError("\n".join(problems))

@@ -60,6 +60,8 @@ class DnsCertificate:
         return x509.load_pem_x509_certificate(self.identity.chain_pem)
 
     def _given(self) -> ServerIdentity:
+        if len(self._files) != 2:
+            raise ConfigError("dns.certificate and dns.key belong together: set both, or neither for one of our CA")
         certificate, key = self._files
         try:
             identity = ServerIdentity(

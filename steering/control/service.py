@@ -213,7 +213,7 @@ class Service:
         if not serving:
             return None
         section = self.loaded.config.dns
-        if self._keystore is None and not section.certificate:
+        if self._keystore is None and not (section.certificate or section.key):
             for role in serving:
                 self._listeners.pop(role).close()
                 self._status.addresses.pop(role.value)

@@ -98,9 +98,9 @@ def test_given_files_are_shown_as_they_are_and_again_when_they_change(tmp_path: 
 def test_given_files_that_cannot_be_used_are_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"dns\.certificate, dns\.key: .*missing\.pem.* cannot be used"):
         certificate_of(tmp_path, [None], certificate="missing.pem", key="missing.pem").renew(NOW)
-    (tmp_path / "steering.toml").write_text('[dns]\nkey = "x"\n')
-    with pytest.raises(ConfigError, match=r"dns\.certificate and dns\.key belong together"):
-        load_config(tmp_path / "steering.toml", {})
+    for alone in ({"key": "x"}, {"certificate": "x"}):
+        with pytest.raises(ConfigError, match=r"dns\.certificate and dns\.key belong together"):
+            certificate_of(tmp_path, [None], **alone).renew(NOW)
 
 
 def test_where_the_resolver_is_reached() -> None:
