@@ -4,9 +4,9 @@ Pure, but for the connection's own state.  Of a server: no push, no priorities. 
 has a limit, and whoever works against them loses the connection: header blocks (CONTINUATION floods), streams that are
 opened and reset again (CVE-2023-44487), frames that have us answer (PING, SETTINGS, empty DATA).
 
-HPACK decoding is ``hpack``'s, and takes 10 us and more a request.  A block of nothing but one-byte indices changes no
-table and so means the same as long as the table stays: it is remembered.  Clients that repeat their header fields,
-all those that POST, send such blocks from their second request on.
+HPACK decoding is ``hpack``'s, and takes 50 us a request.  A block of indices and literals that are not to be indexed
+leaves the table alone and so means the same as long as the table stays: it is remembered.  Clients that repeat their
+header fields, as those that POST do, send such blocks from their second request on.
 """
 
 import struct
@@ -93,7 +93,7 @@ class Http2:
         self._out: list[bytes] = [GREETING]
         self._known_as_http2 = self._greeted = self._ended = False
         self._decoder = Decoder(max_header_list_size=MAX_LIST_BYTES)
-        self._known: dict[bytes, Fields] = {}
+        self._known: dict[bytes, tuple[Fields, bool]] = {}  # blocks that leave the table as it is
         self._open: dict[int, _Stream] = {}  # whose request is not whole
         self._asked: set[int] = set()  # that wait for our response
         self._overlong: set[int] = set()  # whose body goes on although it is too long
@@ -271,7 +271,7 @@ class Http2:
         return self._on_block(first_flags, stream, bytes(block))
 
     def _on_block(self, flags: int, stream: int, block: bytes) -> Request | None:
-        fields = self._fields(block)  # whatever comes of it: the table is the connection's
+        fields, well_formed = self._read(block)  # whatever comes of it: the table is the connection's
         kept = self._open.get(stream)
         if kept is not None:  # trailers
             if not flags & END_STREAM:
@@ -285,7 +285,7 @@ class Http2:
             self._count_reset()
             self._reset(stream, Code.REFUSED_STREAM)
             return None
-        if not _well_formed(fields):
+        if not well_formed:
             self._malformed(stream)
             return None
         opened = _Stream(fields)
@@ -294,7 +294,8 @@ class Http2:
         self._open[stream] = opened
         return None
 
-    def _fields(self, block: bytes) -> Fields:
+    def _read(self, block: bytes) -> tuple[Fields, bool]:
+        """The header fields of a block, and whether they are as those of a request have to be."""
         found = self._known.get(block)
         if found is not None:
             return found
@@ -302,13 +303,12 @@ class Http2:
             fields = tuple((bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True))
         except (HPACKError, ValueError, IndexError) as exc:
             raise ConnectionFault(Code.COMPRESSION_ERROR, "a header block that cannot be read") from exc
-        if block and min(block) >= 0x80 and 0xFF not in block:
-            self._known[block] = fields
-            if len(self._known) > MAX_STREAMS:
-                self._known.clear()
-        else:
+        read = fields, _well_formed(fields)
+        if not leaves_table(block) or len(self._known) >= MAX_STREAMS:
             self._known.clear()
-        return fields
+        if leaves_table(block):
+            self._known[block] = read
+        return read
 
     def _on_data(self, flags: int, stream: int, payload: bytes) -> Request | None:
         _must(stream != 0 and stream <= self._last)
@@ -441,6 +441,31 @@ def _unpadded(flags: int, payload: bytes) -> bytes:
     padding = payload[0]
     _must(padding < len(payload))
     return payload[1 : len(payload) - padding]
+
+
+def leaves_table(block: bytes) -> bool:
+    """Whether a readable header block certainly changes nothing for those after it (RFC 7541 6): it has indices, and
+    literals that are not to be indexed.  Where a number takes more than its first byte, no.
+    """
+    at, size = 0, len(block)
+    while at < size:
+        first = block[at]
+        at += 1
+        if first & 0x80:
+            if first == 0xFF:
+                return False
+            continue
+        if first & 0x60:  # indexed from now on, or another size of the table
+            return False
+        if first & 0x0F == 0x0F:
+            at += 1
+            if at > size or block[at - 1] & 0x80:
+                return False
+        for _ in range(1 if first & 0x0F else 2):  # a name of its own, and the value
+            if at >= size or block[at] & 0x7F == 0x7F:
+                return False
+            at += 1 + (block[at] & 0x7F)
+    return at == size
 
 
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))

@@ -8,6 +8,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+import hpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,6 +87,42 @@ def test_fields_that_are_repeated_mean_the_same_until_the_table_changes() -> Non
             (request,) = peer.send()
             assert [(n.decode(), v.decode()) for n, v in request.fields] == [*HEAD, *fields]
             peer.server.respond(request.stream, OK, b"")
+
+
+class Watched(hpack.Decoder):
+    """A decoder that tells whether a block changed its table."""
+
+    def changes(self, block: bytes) -> bool:
+        def table() -> object:
+            return self.header_table.maxsize, list(self.header_table.dynamic_entries)
+
+        before = table()
+        self.decode(block, raw=True)
+        return before != table()
+
+
+PIECES = st.one_of(
+    st.integers(0x81, 0xC5).map(lambda b: bytes((b,))),
+    st.sampled_from(
+        [b"\x04\x01/", b"\x0f\x0d\x0242", b"\x00\x01x\x01y", b"\x10\x01x\x01y", b"\x5c\x0242", b"\x3f\x01"]
+    ),
+    st.binary(max_size=6),
+)
+
+
+@given(st.lists(PIECES, max_size=8).map(b"".join))
+@settings(max_examples=500)
+def test_a_block_that_is_remembered_leaves_the_table_alone(block: bytes) -> None:
+    decoder = Watched()
+    decoder.decode(b"\x40\x01a\x01b" * 8, raw=True)
+    with contextlib.suppress(hpack.HPACKError):
+        assert not (decoder.changes(block) and http2.leaves_table(block))
+
+
+def test_what_clients_repeat_is_remembered() -> None:
+    """As nghttp2 sends it: indices, the path and the length of the body as literals."""
+    assert http2.leaves_table(b"\x83\x87\x04\x0a/dns-query\xc1\x0f\x0d\x0240")
+    assert not http2.leaves_table(b"\x83\x87\x44\x0a/dns-query")
 
 
 def test_long_responses_wait_for_the_windows() -> None:
