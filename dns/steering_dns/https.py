@@ -28,6 +28,7 @@ class HttpsConnection(asyncio.Protocol):
         self._admitted = self._choked = self._ending = self._collecting = False
         self._transport: asyncio.Transport
         self._idle: asyncio.TimerHandle | None = None
+        self._latest = 0.0  # when there was a whole question
         self._speaking: _Http1Side | _Http2Side | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,7 +37,9 @@ class HttpsConnection(asyncio.Protocol):
         self._client = peer[0] if peer else ""
         self._admitted = bool(peer) and self._server.admit(self, self._client)
         if self._admitted:
-            self._wait()
+            self._loop = asyncio.get_running_loop()
+            self._latest = self._loop.time()
+            self._idle = self._loop.call_at(self._latest + self._limits.secure_idle_s, self._idle_over)
         else:
             self._transport.abort()
 
@@ -88,7 +91,7 @@ class HttpsConnection(asyncio.Protocol):
 
     def ask(self, message: bytes, respond: "Respond") -> None:
         """Have ``message`` answered, now or later."""
-        self._wait()
+        self._latest = self._loop.time()
 
         def send(reply: bytes) -> None:
             respond(200, reply)
@@ -113,14 +116,13 @@ class HttpsConnection(asyncio.Protocol):
         if self._ending and not self._speaking.waiting:
             self._transport.close()
 
-    def _wait(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(self._limits.secure_idle_s, self._idle_over)
-
     def _idle_over(self) -> None:
+        """As in ``tcp``."""
         if self._speaking is not None and self._speaking.waiting and not self._choked:
-            self._wait()
+            self._latest = self._loop.time()
+        due = self._latest + self._limits.secure_idle_s
+        if self._loop.time() < due:
+            self._idle = self._loop.call_at(due, self._idle_over)
         else:
             self._transport.abort()
 

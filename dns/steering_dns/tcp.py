@@ -27,6 +27,7 @@ class TcpConnection(asyncio.Protocol):
         self._admitted = self._collecting = self._choked = self._ending = False
         self._transport: asyncio.Transport
         self._idle: asyncio.TimerHandle | None = None
+        self._latest = 0.0  # when there was a whole question; bytes alone do not count
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -34,7 +35,9 @@ class TcpConnection(asyncio.Protocol):
         self._client = peer[0] if peer else ""
         self._admitted = bool(peer) and self._server.admit(self, self._client)
         if self._admitted:
-            self._wait()
+            self._loop = asyncio.get_running_loop()
+            self._latest = self._loop.time()
+            self._idle = self._loop.call_at(self._latest + self._idle_s, self._idle_over)
         else:
             self._transport.abort()
 
@@ -84,7 +87,8 @@ class TcpConnection(asyncio.Protocol):
             if not self._server.answer(packet, self._client, self._reply, udp=False):
                 self._transport.abort()  # no question, or an answer: not a client
                 return
-            self._wait()
+        if at:
+            self._latest = self._loop.time()
         del buffer[:at]
         if self._unanswered >= self._limits.tcp_questions:
             self._transport.pause_reading()
@@ -108,15 +112,12 @@ class TcpConnection(asyncio.Protocol):
         if self._ending and not self._unanswered:
             self._transport.close()
 
-    def _wait(self) -> None:
-        """Begin the idle time anew: whole questions count, single bytes do not."""
-        if self._idle is not None:
-            self._idle.cancel()
-        loop = asyncio.get_running_loop()
-        self._idle = loop.call_later(self._idle_s, self._idle_over)
-
     def _idle_over(self) -> None:
+        """Looked at when the time may be over: a timer for each question would cost more than the question."""
         if self._unanswered and not self._choked:
-            self._wait()
+            self._latest = self._loop.time()
+        due = self._latest + self._idle_s
+        if self._loop.time() < due:
+            self._idle = self._loop.call_at(due, self._idle_over)
         else:
             self._transport.abort()
