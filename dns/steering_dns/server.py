@@ -15,9 +15,10 @@ from steering.policy.access import Access, Sink
 from steering.policy.live import Live
 from steering_dns import wire
 from steering_dns.answer import Ask, Snapshot, answer_entry, decide_wire, follow
-from steering_dns.cache import Cache
+from steering_dns.cache import Cache, Entry
 from steering_dns.forwarder import Forwarder, ForwardError
 from steering_dns.https import HttpsConnection
+from steering_dns.limiting import Strangers, Verdict
 from steering_dns.lookup import STALE_TTL_S, Lookup, LookupFailed
 from steering_dns.plan import LOOP_PROBE, Tally
 from steering_dns.resolve import Resolver
@@ -29,6 +30,7 @@ from steering_dns.upstreams import Upstream
 from steering_dns.views import Kind, View
 
 MAX_PROBE_WAIT_S = 600.0  # a zone's server may refuse to say anything of other names for ever
+STALE_AFTER_S = 1.8  # stub resolvers give up after 2 s and more
 Send = Callable[[bytes], None]
 Connection = TcpConnection | HttpsConnection
 
@@ -60,6 +62,9 @@ class DnsServer:
         self._strangers: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[None] | None = None
+        self._strange = Strangers(
+            per_s=limits.refusals_per_s, burst=limits.refusals_burst, prefixes=limits.refused_prefixes
+        )
         self._udp: list[UdpListener] = []
         self._tcp: list[asyncio.Server] = []
         self._secure: list[TlsListener] = []
@@ -125,6 +130,8 @@ class DnsServer:
             "cache:entries": len(self.cache),
             "cache:bytes": self.cache.size,
             "cache:refreshed": self.lookup.refreshed,
+            "cache:stale": self.lookup.stale,
+            "refused:rate": self._strange.limited,
             "upstream:asked": self._forwarder.asked,
             "upstream:failed": self._forwarder.failed,
             "upstream:unusable": self.lookup.unusable,
@@ -139,6 +146,8 @@ class DnsServer:
         now = self.clock()
         snapshot = self.snapshot(now)
         view = snapshot.views.of(client)
+        if udp and view.kind is Kind.REFUSED and not self.may_refuse(packet, client, now, send):
+            return True
         try:
             found = decide_wire(packet, view, snapshot, self.cache, now, udp=udp, client=client)
         except Exception:  # a fault of ours must cost its packet, not the service; counted, never a traceback each
@@ -164,6 +173,15 @@ class DnsServer:
     def _renew(self, now: float) -> None:
         self._snapshot = Snapshot(self._settings, self._live.policy, now, self._tallies)
 
+    def may_refuse(self, packet: bytes, client: str, now: float, send: Send) -> bool:
+        """Whether a stranger's question is answered in full; where not, what ``limiting`` has for it was sent."""
+        verdict = self._strange.verdict(client, now)
+        if verdict is Verdict.CUT:
+            query = wire.parse_query(packet)
+            if isinstance(query, wire.Query):
+                send(wire.render(query, wire.REFUSED, limit=0))
+        return verdict is Verdict.ANSWER
+
     def ask(self, ask: Ask, client: str, snapshot: Snapshot, send: Send) -> None:
         """Ask upstreams, and give the answer to ``send``."""
         if self._asking[client] >= self._settings.limits.questions_per_client:
@@ -182,7 +200,7 @@ class DnsServer:
     async def _finish(self, ask: Ask, client: str, snapshot: Snapshot, send: Send) -> None:
         query = ask.query
         try:
-            entry = await self.lookup.find(ask.route, ask.key)
+            entry = await self._found(ask)
             if snapshot.follow_cname and ask.route.bypass:
                 follow(snapshot, client, entry, self.clock())
             send(answer_entry(query, entry, entry.body(self.clock()), ask.limit))
@@ -198,6 +216,18 @@ class DnsServer:
             self._asking[client] -= 1
             if not self._asking[client]:
                 del self._asking[client]
+
+    async def _found(self, ask: Ask) -> Entry:
+        """The answer of upstreams.  Where there is one that has expired, they have less time (RFC 8767 5); the asking
+        goes on, for those who come next.
+        """
+        if self.cache.get_stale(ask.key, self.clock()) is None:
+            return await self.lookup.find(ask.route, ask.key)
+        try:
+            async with asyncio.timeout(STALE_AFTER_S):
+                return await self.lookup.find(ask.route, ask.key)
+        except TimeoutError as exc:
+            raise LookupFailed("upstreams take too long") from exc
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -34,6 +34,9 @@ class Limits:
     tcp_connections: int = 1024
     tcp_connections_per_client: int = 32
     tcp_strangers: int = 16  # connections of clients that only get REFUSED, all together
+    refusals_per_s: float = 5.0  # by UDP, to each /24 and /56 outside ``allowed``
+    refusals_burst: int = 20
+    refused_prefixes: int = 16_384
     tcp_questions: int = 64  # unanswered, on one connection
     tcp_idle_s: float = 10.0
     secure_idle_s: float = 30.0  # over TLS, where a new connection costs a handshake

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from steering_dns.answer import Ask, Snapshot, answer_known, decide_parsed
 from steering_dns.batches import SLOTS, SUPPORTED, Batch
 from steering_dns.datagrams import Client, Datagrams, datagrams_of
-from steering_dns.views import View
+from steering_dns.views import Kind, View
 
 if TYPE_CHECKING:
     from steering_dns.server import DnsServer
@@ -79,6 +79,8 @@ class UdpListener:
         """The answer without its id; None: there is none, or it comes later."""
         server = self._server
         packet = batch.ident(slot) + question
+        if view.kind is Kind.REFUSED and not server.may_refuse(packet, client, now, self._sender(batch.client(slot))):
+            return None
         try:
             found = decide_parsed(packet, view, snapshot, server.cache, now, udp=True, client=client)
         except Exception:  # a fault of ours must cost its packet, not the service; counted, never a traceback each

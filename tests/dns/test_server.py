@@ -206,6 +206,20 @@ async def test_what_is_asked_again_near_its_end_is_renewed_before_it() -> None:
         assert w.server.counters()["cache:refreshed"] == 1
 
 
+async def test_an_expired_answer_is_given_while_upstreams_take_their_time() -> None:
+    """And what they say in the end is kept for who comes next."""
+    async with world() as w:
+        await w.ask("pinned.example")
+        w.clock.now += 301
+        w.upstream.chaos.delay_s = 2.2  # of 2.5 s that an attempt may take at most
+        stale = await w.ask("pinned.example", use_edns=0)
+        assert ([s.ttl for s in stale.answer], [int(o.code) for o in stale.options]) == ([30], [3])
+        assert w.server.counters()["cache:stale"] == 1
+        w.upstream.chaos.delay_s = 0
+        await eventually(lambda: w.server.lookup.waiting == 0)
+        assert (await w.ask("pinned.example")).answer[0].ttl == 300
+
+
 async def test_a_bypass_ends_to_the_second_and_a_swap_counts_at_once() -> None:
     async with world() as w:
         w.clock.now = 1_893_455_999.0
