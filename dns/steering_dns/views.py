@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from steering.policy import Policy
 from steering.policy.networks import NetworkMap
-from steering.policy.rules import GroupSource, UserSource
-from steering_dns.settings import Address, DnsSettings, Network
+from steering_dns.settings import Address, DnsSettings
 
 if TYPE_CHECKING:
     from steering_dns.plan import Plan, Tally
@@ -51,7 +50,7 @@ class Views:
         self._limits = settings.limits
         self._allowed = NetworkMap((n, True) for n in settings.allowed)
         self._steered = NetworkMap((n, True) for n in settings.steered)
-        self._sources = NetworkMap((n, i) for i, n in enumerate(_source_networks(policy)))
+        self._sources = NetworkMap((n, i) for i, n in enumerate(policy.source_networks))
         self.known: dict[int | bytes, tuple[View, str]] = {}
         self._by_client: dict[str, View] = {}
         self._by_class: dict[tuple[Kind, bool, tuple[int, ...]], View] = {}
@@ -92,18 +91,3 @@ class Views:
                 self.known.clear()
             self._by_class[key] = View(kind, address)
         return self._by_class[key]
-
-
-def _source_networks(policy: Policy) -> list[Network]:
-    """Every network that some rule's source names: two addresses alike to all of them are alike to the policy."""
-    found: dict[Network, None] = {}
-    for rule in policy.rules:
-        for source in rule.source:
-            match source:
-                case UserSource():
-                    pass
-                case GroupSource():
-                    found.update(dict.fromkeys(source.networks))
-                case network:
-                    found[network] = None
-    return list(found)

@@ -12,7 +12,7 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from steering.control.endpoint_tls import EndpointTls
 from steering.control.listening import Role
 from steering.control.points import Points, leaves_of, start_points
 from steering.policy.live import Live
-from steering.policy.transfer import Assembler
+from steering.policy.transfer import Assembler, remains
 from steering.process.accesslog import AccessLog, as_json, as_text
 from steering.process.logs import configure_logs, logger
 from steering.process.loop import run
@@ -35,6 +35,7 @@ from steering_inspector.authority import Authority
 from steering_inspector.settings import InspectorSettings
 
 REPORT_S = 2.0
+FADE_S = 0.002  # between two steps of letting an old policy go
 ORPHAN_DRAIN_S = 2.0  # whoever starts the service again waits for the ports so long
 
 
@@ -62,6 +63,7 @@ class Worker:
         self._revoked: frozenset[str] = frozenset()
         self._assembler = Assembler()
         self._live: Live | None = None
+        self._fading: asyncio.Task[None] | None = None  # held, or it may never run
         self._points: Points | None = None
         self._sink: AccessLog | None = None
         self._log = logger("worker")
@@ -106,14 +108,21 @@ class Worker:
                 if self._points is not None:
                     self._points.replace_revoked(self._revoked)
             case Kind.PIECE:
+                gc.disable()  # one walk over a policy that is half there takes longer than a question may
                 policy = self._assembler.feed(body)
                 if policy is None:
+                    await asyncio.sleep(0)  # between two pieces, what waits is answered
                     return
                 if self._live is None:
                     self._live = Live(policy)
                     await self._start()
                 else:
+                    old = remains(self._live.policy)
+                    next(old, None)
                     self._live.swap(policy)
+                    gc.freeze()
+                    self._fading = asyncio.create_task(_fade(old))
+                gc.enable()
                 await self._channel.report(revision=policy.revision)
 
     def _begin(self, setup: Setup) -> None:
@@ -150,6 +159,11 @@ class Worker:
             if self._points is not None and self._sink is not None:
                 counters = self._points.counters() | {"log": {"dropped": self._sink.dropped}}
                 await self._channel.report(counters=counters)
+
+
+async def _fade(old: Iterator[None]) -> None:
+    for _ in old:
+        await asyncio.sleep(FADE_S)
 
 
 def dump_authority(authority: Authority | None) -> bytes:

@@ -7,6 +7,7 @@ for the name (``Lone``): at 100,000 names 2.0 us a decision instead of 3.2, half
 The slow, obvious twin that tests compare it with is ``tests/policy/twin.py``; ``bench/policy`` measures.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from steering.policy.hosts import Address
 from steering.policy.model import Action
 from steering.policy.networks import NetworkMap
 from steering.policy.reserved import SINGLE_LABEL, Reserved, ReservedSettings, reserved_address, reserved_names
-from steering.policy.rules import GroupSource, Rule, RuleSet, Source, UserSource
+from steering.policy.rules import GroupSource, Network, Rule, RuleSet, Source, UserSource
 
 
 class Hit(NamedTuple):
@@ -129,9 +130,27 @@ class Policy:
 
     def next_change(self, at: float) -> float | None:
         """The next instant after ``at`` at which a time condition begins or ends, or None."""
-        return min(
-            (t for r in self.rules for t in (r.not_before, r.expires_at) if t is not None and t > at), default=None
-        )
+        place = bisect_right(self.changes, at)
+        return self.changes[place] if place < len(self.changes) else None
+
+    @cached_property
+    def changes(self) -> tuple[float, ...]:
+        """Every instant at which a time condition begins or ends, in order."""
+        return tuple(sorted({t for r in self.rules for t in (r.not_before, r.expires_at) if t is not None}))
+
+    @cached_property
+    def source_networks(self) -> tuple[Network, ...]:
+        """Every network that some rule's source names: two addresses alike to all of them are alike to the policy."""
+        found: dict[Network, None] = {}
+        for source in (source for rule in self.rules for source in rule.source):
+            match source:
+                case UserSource():
+                    pass
+                case GroupSource():
+                    found.update(dict.fromkeys(source.networks))
+                case network:
+                    found[network] = None
+        return tuple(found)
 
     def lasting(self, at: float) -> "Policy":
         """The policy for those who keep an answer for hours: no bypass that begins or ends, and every stricter

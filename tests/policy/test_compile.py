@@ -373,3 +373,16 @@ def test_a_name_of_which_nothing_is_listed_up_to_the_top_is_decided_like_any_oth
     for source in map(ip_address, ("10.0.0.1", "10.0.0.2", "10.0.0.3")):
         decisions = {policy.decide(to(name, source=source), NOW) for name in ("e.example", "x.y.z", "local.example")}
         assert len(decisions) == 1
+
+
+def test_time_conditions_and_sources_are_known_beforehand() -> None:
+    begin, end = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+    policy = policy_of(
+        {"domains": ["a.example"], "not_before": begin, "expires_at": end, "source": ["10.0.0.0/8", "user:x"]},
+        {"domains": ["b.example"], "expires_at": end, "source": ["192.0.2.1", "10.0.0.0/8"]},
+    )
+    first, last = policy.changes
+    assert last - first == 86_400
+    found = [policy.next_change(at) for at in (first - 1, first, last - 1, last)]
+    assert found == [first, last, last, None]
+    assert list(map(str, policy.source_networks)) == ["10.0.0.0/8", "192.0.2.1/32"]

@@ -1,6 +1,7 @@
 """What a worker puts together decides as what its parent sent, for nothing but the pieces in between."""
 
 import pickle
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from steering.policy import (
     parse_host,
     rule_set,
 )
-from steering.policy.transfer import NAMES_A_PIECE, Assembler, dump
+from steering.policy.transfer import GONE_A_STEP, NAMES_A_PIECE, NODES_A_PIECE, Assembler, dump, remains
 from tests.policy.worlds import HOSTS, compiled_from, flows, instants, rule_lists
 
 SETTINGS = ReservedSettings(internal_zones=("a.example.com",), own_names=("example.com",))
@@ -59,6 +60,36 @@ def test_the_limit_of_a_piece(over: int, pieces: int) -> None:
     assert len(dict(policy.names())) == NAMES_A_PIECE + over
     assert len(list(dump(policy))) == 1 + pieces + 1  # a head, names, the end
     assert dict(received(policy).names()).keys() == dict(policy.names()).keys()
+
+
+@pytest.mark.parametrize("count", [1, NODES_A_PIECE - 1, NODES_A_PIECE, NODES_A_PIECE + 1, 3 * NODES_A_PIECE + 1])
+def test_many_rules_travel_in_pieces_too(count: int) -> None:
+    """Each rule with a node of its own; some with sources, times, patterns and addresses."""
+    more: list[dict[str, object]] = [
+        {"source": ["10.0.0.0/8"]},
+        {"expires_at": "2030-01-01T00:00:00Z"},
+        {"domains": ["x-*.glob.example"]},
+        {"addresses": ["192.0.2.0/24"]},
+        {"action": "block"},
+    ]
+    rules = [{"name": f"r{i}", "domains": [f"h{i}.example"]} | more[i % 5] for i in range(count)]
+    policy = compile_policy(rule_set(RulesModel.model_validate({"rules": rules})))
+    other = received(policy)
+    assert max(map(len, dump(policy))) < 40_000
+    assert len(other.rules) == len(policy.rules)
+    assert (other.changes, other.source_networks) == (policy.changes, policy.source_networks)
+    for host in (*(f"www.h{i}.example" for i in range(count)), "x-1.glob.example", "192.0.2.7", "other.example"):
+        for source in map(ip_address, ("10.1.1.1", "192.0.2.1")):
+            flow = Flow(host=parse_host(host), source=source)
+            assert other.decide(flow, 0.0) == policy.decide(flow, 0.0)
+
+
+def test_what_remains_of_a_policy_goes_step_by_step_and_leaves_it_whole() -> None:
+    policy = many(2 * GONE_A_STEP)
+    before = dict(policy.names())
+    steps = sum(1 for _ in remains(policy))
+    assert steps == sum(-(-len(part) // GONE_A_STEP) for part in (before, before, policy.rules))
+    assert dict(policy.names()) == before
 
 
 def test_equal_nodes_travel_once() -> None:
