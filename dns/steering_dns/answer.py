@@ -78,6 +78,7 @@ class Snapshot:
         self.followed: dict[tuple[str, bytes], float] = {}
         self.follow_cname = settings.follow_cname
         self.limits = settings.limits
+        self.query_log = settings.query_log
         self.popular: list[tuple[bytes, Route]] = []
         self.opts: dict[bytes, Edns] = {}
         self.room = settings.limits.replies
@@ -131,7 +132,8 @@ class Snapshot:
                 self.views.forget_replies()
                 self.room, self.sweep_at = self.limits.replies, now + _SWEEP_S
             self.room -= 1
-        view.replies[question] = reply, until, tally
+        said = self.said_of(b"\0\0" + question, view, now) if self.query_log else None
+        view.replies[question] = reply, until, tally, said
 
     def said_of(self, packet: bytes, view: View, now: float) -> Said | None:
         """What a log line tells of a question; None for what is none."""

@@ -27,7 +27,7 @@ from steering_dns.settings import DnsSettings
 from steering_dns.tcp import TcpConnection
 from steering_dns.udp import UdpListener
 from steering_dns.upstreams import Upstream
-from steering_dns.views import Kind, View
+from steering_dns.views import Kind, Said, View
 
 MAX_PROBE_WAIT_S = 600.0  # a zone's server may refuse to say anything of other names for ever
 STALE_AFTER_S = 1.8  # stub resolvers give up after 2 s and more
@@ -238,7 +238,11 @@ class DnsServer:
         """One line for the query log.  sent: 0 where the answer comes later."""
         said = snapshot.said_of(packet, view, now)
         if said is not None:
-            self._sink(Access(now, Point.DNS, client, *said, 0, sent, len(packet)))
+            self.log_said(said, client, now, sent, len(packet))
+
+    def log_said(self, said: Said, client: str, now: float, sent: int, received: int) -> None:
+        """The same where what there is to tell is known.  HOT PATH: with names, a line takes twice as long to make."""
+        self._sink(Access._make((now, Point.DNS, client, *said, 0, sent, received, 0.0, "", "", "")))
 
     async def _find_loops(self) -> None:
         """Ask each upstream, until it answers, for a name that only this service answers: who knows it, asks us."""

@@ -55,11 +55,11 @@ class UdpListener:
             view, client = known.get(peer) or snapshot.views.introduce(peer, batch.client(len(answers))[0])
             kept = view.replies.get(question)
             if kept is not None and now < kept[1]:
-                reply, _, tally = kept
+                reply, _, tally, said = kept
                 tally.count += 1
                 answers.append(reply)
-                if log:
-                    server.log(b"\0\0" + question, view, client, snapshot, now, 2 + len(reply))
+                if said is not None:
+                    server.log_said(said, client, now, 2 + len(reply), 2 + len(question))
                 continue
             answer = answer_known(question, view, snapshot, cache, now, udp=True)
             if answer is None:

@@ -29,7 +29,7 @@ class View:
     """source: an address of the view, the same to every rule.  memo: question key -> what is done about it.
 
     unlisted: type and class -> the same for all names of which nothing is said.  replies: a datagram without its id ->
-    the answer without it, until when, and what counts it.  said: question key -> what the query log tells of it.
+    the answer without it, until when, what counts it, and what the query log, if any, tells of it.  said: question key -> what the query log tells of it.
     """
 
     __slots__ = ("kind", "memo", "replies", "said", "source", "unlisted")
@@ -40,7 +40,7 @@ class View:
         self.memo: dict[bytes, Plan] = {}
         self.said: dict[bytes, Said] = {}
         self.unlisted: dict[bytes, Plan] = {}
-        self.replies: dict[bytes, tuple[bytes, float, Tally]] = {}
+        self.replies: dict[bytes, tuple[bytes, float, Tally, Said | None]] = {}
 
 
 class Views:

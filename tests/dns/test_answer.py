@@ -276,7 +276,7 @@ def test_what_is_kept_is_what_would_be_answered(asked: Asked, age_s: int, client
     kept = view.replies.get(question)
     if kept is None or now >= kept[1]:
         return
-    reply, until, _ = kept
+    reply, until, *_ = kept
     for later in (now, min(until, now + 100) - 0.001):
         view.replies.clear()
         assert decide(asked.packet, client=client, now=later) == asked.packet[:2] + reply
