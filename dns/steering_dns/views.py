@@ -28,8 +28,9 @@ class Kind(Enum):
 class View:
     """source: an address of the view, the same to every rule.  memo: question key -> what is done about it.
 
-    unlisted: type and class -> the same for all names of which nothing is said.  replies: a datagram without its id ->
-    the answer without it, until when, what counts it, and what the query log, if any, tells of it.  said: question key -> what the query log tells of it.
+    unlisted: type and class -> the same for all names of which nothing is said.  said: question key -> what the query
+    log tells of it.  replies: a datagram without its id -> the answer without it, until when, what counts it, and what
+    the query log, if there is one, tells.
     """
 
     __slots__ = ("kind", "memo", "replies", "said", "source", "unlisted")
