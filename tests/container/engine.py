@@ -11,7 +11,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -78,6 +78,8 @@ class Engine:
 def running_engine(space: Namespace) -> Iterator[Engine]:
     """podman within ``space``; its containers and volumes are gone afterwards."""
     run = Path(tempfile.mkdtemp(prefix="pod"))  # short, for sockets
+    # Its database would have it go on in the folder of the first run; images are not in there.
+    shutil.rmtree(FOLDER / "storage/libpod", ignore_errors=True)
     engine = Engine(space=space, environment=_settings(run))
     try:
         yield engine
@@ -85,7 +87,19 @@ def running_engine(space: Namespace) -> Iterator[Engine]:
         engine.podman("rm", "--all", "--force", "--time=0", code=None)
         engine.podman("volume", "rm", "--all", "--force", code=None)
         engine.podman("network", "prune", "--force", code=None)
-        shutil.rmtree(run, ignore_errors=True)
+        # What tidies up behind a container that ended runs by itself, and would make the folder anew.
+        wait_until(lambda: not _users(run), 30, "podman has tidied up")
+        shutil.rmtree(run)
+
+
+def _users(run: Path) -> list[str]:
+    """Processes that were started with our settings."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is of the kernel
+            if str(run).encode() in environment.read_bytes():
+                found.append(environment.parent.name)
+    return found
 
 
 def _settings(run: Path) -> dict[str, str]:

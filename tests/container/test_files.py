@@ -53,6 +53,7 @@ def test_what_the_build_is_given() -> None:
         "inspector/steering_inspector", "deploy/templates", "deploy/container",
     }  # fmt: skip
     assert all((ROOT / path).exists() for path in kept)
+    assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text(), "Docker reads its own"
 
 
 def test_one_service_or_three() -> None:
