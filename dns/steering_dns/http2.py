@@ -20,6 +20,8 @@ MAX_STREAMS = 100
 MAX_BLOCK_BYTES = 16_384
 MAX_LIST_BYTES = 16_384
 MAX_BODY_BYTES = 65_535  # a DNS message
+MAX_BODIES_BYTES = 4 * MAX_BODY_BYTES  # of all streams whose request is not whole
+MAX_SETTINGS = 32  # in one frame: each may move the windows of all streams
 MAX_RESETS = 200  # streams that came to nothing, beyond those that were answered
 MAX_CONTROL = 1000  # frames that are no part of a request, likewise
 MAX_UNSENT_BYTES = 1 << 20  # of responses that wait for the client's windows
@@ -112,6 +114,11 @@ class Http2:
     def waiting(self) -> int:
         """Requests without a whole response."""
         return len(self._asked) + len(self._unsent)
+
+    @property
+    def unanswered(self) -> int:
+        """Those of them that wait for us, not for the client's windows."""
+        return len(self._asked)
 
     def take(self) -> bytes:
         out = b"".join(self._out)
@@ -335,7 +342,11 @@ class Http2:
                 self._overlong.add(stream)
             return self._whole(stream, kept)
         kept.body += body
-        return self._whole(stream, kept) if flags & END_STREAM else None
+        if flags & END_STREAM:
+            return self._whole(stream, kept)
+        if sum(len(each.body) for each in self._open.values()) > MAX_BODIES_BYTES:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "bodies that come to no end")
+        return None
 
     def _whole(self, stream: int, kept: _Stream) -> Request | None:
         self._open.pop(stream, None)
@@ -384,6 +395,7 @@ class Http2:
     def _on_settings(self, flags: int, stream: int, payload: bytes) -> None:
         _must(stream == 0)
         _must(len(payload) % 6 == 0 and not (flags & ACK and payload), Code.FRAME_SIZE_ERROR)
+        _must(len(payload) <= 6 * MAX_SETTINGS, Code.ENHANCE_YOUR_CALM)
         if flags & ACK:
             return
         for setting, value in struct.iter_unpack("!HI", payload):

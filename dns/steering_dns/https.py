@@ -13,6 +13,7 @@ from steering_dns.doh import MEDIA, REASONS, max_age, question_of
 from steering_dns.http1 import Http1, Http1Request
 from steering_dns.http2 import ConnectionFault, Http2, Request, literal
 from steering_dns.settings import Limits
+from steering_dns.tcp import PIECE_BYTES
 
 if TYPE_CHECKING:
     from steering_dns.server import DnsServer
@@ -74,6 +75,7 @@ class HttpsConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._choked = False
         self._transport.resume_reading()
+        self.data_received(b"")  # what was left when it was choked
 
     def stop_reading(self) -> None:
         """Answer what was asked, and end."""
@@ -107,18 +109,25 @@ class HttpsConnection(asyncio.Protocol):
         """Close once everything is answered."""
         self._ending = True
 
+    @property
+    def choked(self) -> bool:
+        return self._choked
+
+    def push(self) -> None:
+        """Send what there is."""
+        if self._speaking is not None and (out := self._speaking.take()) and not self._transport.is_closing():
+            self._transport.write(out)
+
     def flush(self) -> None:
         if self._speaking is None or self._transport.is_closing():
             return
-        out = self._speaking.take()
-        if out:
-            self._transport.write(out)
+        self.push()
         if self._ending and not self._speaking.waiting:
             self._transport.close()
 
     def _idle_over(self) -> None:
         """As in ``tcp``."""
-        if self._speaking is not None and self._speaking.waiting and not self._choked:
+        if self._speaking is not None and self._speaking.unanswered and not self._choked:
             self._latest = self._loop.time()
         due = self._latest + self._limits.secure_idle_s
         if self._loop.time() < due:
@@ -140,6 +149,10 @@ class _Http2Side:
     @property
     def waiting(self) -> int:
         return self._http2.waiting
+
+    @property
+    def unanswered(self) -> int:
+        return self._http2.unanswered
 
     def receive(self, data: bytes) -> bool:
         """False: nothing more can be said but what ``take`` gives."""
@@ -187,6 +200,8 @@ class _Http1Side:
     def waiting(self) -> int:
         return int(self.busy)
 
+    unanswered = waiting
+
     def receive(self, data: bytes) -> bool:
         self._http1.receive(data)
         self._serve()
@@ -202,7 +217,7 @@ class _Http1Side:
 
     def _serve(self) -> None:
         serving = True
-        while serving and not self.busy:
+        while serving and not self.busy and not self._connection.choked:
             request = self._http1.next()
             if request is None:
                 if self._http1.wants_continue:
@@ -211,6 +226,8 @@ class _Http1Side:
             self.busy = True
             self._answer(request)
             serving = request.keep
+            if len(self._out) >= PIECE_BYTES:  # who asks and does not read is not answered further
+                self._connection.push()
 
     def _answer(self, request: Http1Request) -> None:
         now = True

@@ -131,7 +131,7 @@ class Secured(asyncio.Transport):
             return
         self._closing = True
         self._link.finish()
-        if self._link.eof:
+        if self._link.eof and not self._link.unsent:
             self.abort()
             return
         self._link.resume()

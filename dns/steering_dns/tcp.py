@@ -12,6 +12,8 @@ from steering_dns.settings import Limits
 if TYPE_CHECKING:
     from steering_dns.server import DnsServer
 
+PIECE_BYTES = 131_072  # of answers in one write: small questions may have large answers
+
 
 class TcpConnection(asyncio.Protocol):
     """idle_s: after which without a whole question it is closed."""
@@ -22,6 +24,7 @@ class TcpConnection(asyncio.Protocol):
         self._idle_s = idle_s
         self._buffer = bytearray()
         self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
         self._unanswered = 0
         self._client = ""
         self._admitted = self._collecting = self._choked = self._ending = False
@@ -98,17 +101,25 @@ class TcpConnection(asyncio.Protocol):
     def _reply(self, reply: bytes) -> None:
         self._unanswered -= 1
         self._outbox.append(len(reply).to_bytes(2, "big") + reply)
-        if not self._collecting:
+        self._outbox_bytes += len(reply)
+        if self._collecting:
+            if self._outbox_bytes >= PIECE_BYTES:  # may choke us: who asks and does not read is not answered further
+                self._push()
+        else:
             self._flush()
             if not self._choked and not self._transport.is_closing() and not self._ending:
                 self._transport.resume_reading()
                 if self._buffer:
                     self._serve()
 
-    def _flush(self) -> None:
+    def _push(self) -> None:
         if self._outbox and not self._transport.is_closing():
             self._transport.write(b"".join(self._outbox))
         self._outbox.clear()
+        self._outbox_bytes = 0
+
+    def _flush(self) -> None:
+        self._push()
         if self._ending and not self._unanswered:
             self._transport.close()
 

@@ -264,6 +264,29 @@ def test_a_body_too_long_is_told_at_once_and_the_rest_passed_over() -> None:
     assert server.take() == b""
 
 
+def test_bodies_that_come_to_no_end_end_the_connection() -> None:
+    piece = b"x" * 16_383  # four times, and three bytes are missing
+    frames = [request(2 * i + 1, flags=4) + 4 * frame(http2.DATA, 0, 2 * i + 1, piece) for i in range(5)]
+    assert ends_after(frames[:4]) == 0
+    assert ends_after(frames) == 5
+
+
+@pytest.mark.parametrize(("over", "ends"), [(-1, 0), (0, 0), (1, 1)])
+def test_settings_of_one_frame_are_few(over: int, ends: int) -> None:
+    """Each of them moves the windows of up to a hundred streams."""
+    settings_frame = frame(http2.SETTINGS, 0, 0, b"\0\4\0\0\0\7" * (http2.MAX_SETTINGS + over))
+    assert ends_after([settings_frame]) == ends
+
+
+def test_a_response_that_waits_for_a_window_is_not_waited_for_by_us() -> None:
+    server = served(frame(http2.SETTINGS, 0, 0, b"\0\4\0\0\0\0"), request(1))
+    assert (server.waiting, server.unanswered) == (1, 1)
+    server.respond(1, OK, b"x")
+    assert (server.waiting, server.unanswered) == (1, 0)
+    server.receive(frame(http2.WINDOW_UPDATE, 0, 1, b"\0\0\0\1"))
+    assert (server.waiting, server.unanswered) == (0, 0)
+
+
 def test_more_streams_than_may_wait_are_refused() -> None:
     server, asked = served(), 0
     for i in range(http2.MAX_STREAMS + 1):

@@ -11,8 +11,12 @@ from pathlib import Path
 import dns.message
 import pytest
 
-from steering_dns import Limits
+from steering_dns import Limits, http2
+from steering_dns.https import HttpsConnection
+from steering_dns.tcp import PIECE_BYTES
 from tests.dns.secure import Secured, secured
+from tests.dns.unread import Unread
+from tests.dns.world import world
 from tests.kit import eventually
 
 QUERY = dns.message.make_query("steered.example", "A", id=0).to_wire()
@@ -180,6 +184,35 @@ async def test_the_idle_are_closed_whatever_they_trickle(tmp_path: Path) -> None
         await asyncio.gather(*(raw.until_end() for raw in idle))
         assert await asyncio.wait_for(silent[0].read(), 5) == b""
         silent[1].close()
+
+
+async def test_who_asks_and_gives_no_window_is_closed(tmp_path: Path) -> None:
+    async with secured(tmp_path, limits=Limits(secure_idle_s=0.3)) as s:
+        raw = await Raw.to(s, "h2")
+        target = b"/dns-query?dns=" + urlsafe_b64encode(QUERY).rstrip(b"=")
+        block = b"\x82\x87\x04" + bytes((len(target),)) + target
+        no_window = http2.frame(http2.SETTINGS, 0, 0, b"\0\4\0\0\0\0")
+        end = http2.END_STREAM | http2.END_HEADERS
+        raw.writer.write(http2.PREFACE + no_window + http2.frame(http2.HEADERS, end, 1, block))
+        async with asyncio.timeout(10):
+            said = await raw.reader.read(-1)
+        assert b"\x88" in said  # the head of the response
+        raw.writer.close()
+        await eventually(lambda: s.world.server.counters()["tcp:connections"] == 0)
+
+
+async def test_who_asks_and_does_not_read_is_not_answered_further() -> None:
+    async with world() as w:
+        query = dns.message.make_query("huge.pinned.example", "TXT", id=0).to_wire()
+        transport = Unread(HttpsConnection(w.server, Limits()))
+        transport.protocol.data_received(POST % len(query) + query)
+        await eventually(lambda: len(transport.written) > 0)
+        size = len(transport.written)
+        transport.protocol.data_received((POST % len(query) + query) * 500)
+        assert size < len(transport.written) < Unread.HIGH_BYTES + 2 * PIECE_BYTES
+        await transport.read_until(lambda: len(transport.written) >= 501 * size)
+        assert len(transport.written) == 501 * size
+        transport.protocol.connection_lost(None)
 
 
 @pytest.mark.parametrize("protocol", ["h2", "http/1.1"])

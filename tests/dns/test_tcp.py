@@ -8,6 +8,8 @@ import dns.message
 import pytest
 
 from steering_dns import Limits
+from steering_dns.tcp import PIECE_BYTES, TcpConnection
+from tests.dns.unread import Unread
 from tests.dns.world import world
 from tests.kit import eventually
 
@@ -69,6 +71,21 @@ async def test_more_questions_than_may_wait_are_answered_in_turn() -> None:
         assert seen == set(range(9))
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_who_asks_and_does_not_read_is_not_answered_further() -> None:
+    async with world() as w:
+        query = dns.message.make_query("huge.pinned.example", "TXT", id=0).to_wire()
+        question = len(query).to_bytes(2, "big") + query
+        transport = Unread(TcpConnection(w.server, Limits(), 10))
+        transport.protocol.data_received(question)
+        await eventually(lambda: len(transport.written) > 0)
+        size = len(transport.written)
+        transport.protocol.data_received(question * 500)
+        assert size < len(transport.written) < Unread.HIGH_BYTES + 2 * PIECE_BYTES
+        await transport.read_until(lambda: len(transport.written) >= 501 * size)
+        assert len(transport.written) == 501 * size
+        transport.protocol.connection_lost(None)
 
 
 async def test_drain_answers_those_who_wait() -> None:
