@@ -10,7 +10,8 @@ from steering.endpoint.errors import EndpointError
 class Limits:
     """Times in seconds, sizes in bytes.
 
-    max_user_connections: of one user, so that others on the computer are served too.
+    max_user_connections: of one user, so that others on the computer are served too; likewise of all who are not known
+    at once.
     mark: SO_MARK of what is dialled, 0 for none; capture knows the helper's own connections by it.
     head_s: from accept to the end of the first head.  hello_s: for a ClientHello; who says nothing by then is
     decided by the name of the CONNECT alone.  dial_s: for name, addresses and connection together.

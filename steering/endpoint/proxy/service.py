@@ -100,9 +100,11 @@ class EndpointProxy:
             sock.close()  # nobody redirected it: it asks this listener for itself
             return
         # Before anything is awaited: a program that ends at once has no owner any more.
-        identity = self._seen_at_once(ends) if self._identifies else None
+        identifies = self._identifies
+        identity = self._seen_at_once(ends) if identifies else None
         user = (identity.user or "") if identity is not None else ""
-        if user and works.held[user] >= works.limits.max_user_connections:
+        # Who is not known at once has a share too: any program can see to it that it is not.
+        if identifies and works.held[user] >= works.limits.max_user_connections:
             works.counters["accept:user-full"] += 1
             sock.close()
             return

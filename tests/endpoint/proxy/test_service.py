@@ -248,10 +248,19 @@ async def test_one_user_does_not_take_all_the_room() -> None:
         for wire in (refused, direct, through, other):
             await wire.close()
         await eventually(lambda: not rig.works.held)
-        who.quick = None  # not known at once: nobody's share
-        for _ in range(3):
-            wire = await rig.connect()
-            await wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % rig.port)
-            assert (await wire.rest()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_is_not_known_at_once_takes_no_more_room_than_a_user() -> None:
+    """A program that opens its socket without close-on-exec is not, and could take all the room."""
+    who = Named(None)
+    async with running(identifier=who, within=limits(max_user_connections=2)) as rig:
+        unknown = [await rig.connect() for _ in range(2)]
+        await eventually(lambda: rig.works.held == {"": 2})
+        refused = await rig.connect()
+        assert await refused.rest() == b""
+        who.quick = CURL
+        known = await rig.open(f"pin.example:{rig.tls.port}", "pin.example")
+        assert rig.works.held == {"": 2, "alice": 1}
+        for wire in (refused, known, *unknown):
             await wire.close()
         await eventually(lambda: not rig.works.held)
