@@ -119,8 +119,7 @@ class Worker:
                 else:
                     old = remains(self._live.policy)
                     next(old, None)
-                    self._live.swap(policy)
-                    gc.freeze()
+                    self._live.swap(policy)  # not frozen: so would be the connections of now, for ever
                     self._fading = asyncio.create_task(_fade(old))
                 gc.enable()
                 await self._channel.report(revision=policy.revision)

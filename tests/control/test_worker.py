@@ -69,18 +69,20 @@ class Running:
 
 
 @asynccontextmanager
-async def worker(listener: Listener | None = None) -> AsyncIterator[Running]:
+async def worker(
+    listener: Listener | None = None, start: tuple[str, str] = ("-m", "steering.control.worker")
+) -> AsyncIterator[Running]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     inherited = [sock.fileno() for sock in listener.sockets] if listener else []
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
-        "-m",
-        "steering.control.worker",
+        *start,
         str(theirs.fileno()),
         pass_fds=[theirs.fileno(), *inherited],
         env=environment(),
+        stdout=asyncio.subprocess.PIPE,
     )
     theirs.close()
     running = Running(process, await Channel.over(ours))
@@ -110,6 +112,23 @@ async def test_it_enforces_what_it_is_given_and_ends_when_told() -> None:
         await running.channel.send(Kind.DRAIN, b"1.0")
         assert await running.end() == 0
     listener.close()
+
+
+async def test_what_is_frozen_is_what_was_there_at_the_start() -> None:
+    """Connections end as cycles, for the garbage collector: one that was frozen would stay in memory for ever."""
+    telling = (
+        "import gc; freeze = gc.freeze; gc.freeze = lambda: (print('frozen', flush=True), freeze()); "
+        "from steering.control.worker import main; main()"
+    )
+    async with worker(start=("-c", telling)) as running:
+        for rules in (RULES, RULES[:1], RULES):
+            policy = enforced_of(rules).policy
+            await running.give(policy)
+            assert await running.report("revision") == policy.revision
+        await running.channel.send(Kind.DRAIN, b"1.0")
+        assert await running.end() == 0
+        assert running.process.stdout is not None
+        assert await running.process.stdout.read() == b"frozen\n"
 
 
 async def test_it_ends_when_its_parent_is_gone() -> None:
