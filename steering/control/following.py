@@ -34,6 +34,7 @@ POLL_S = 30.0  # hints are quicker; this is for when they do not come
 HINT_JITTER_S = 0.2  # a handful of services, not a thousand laptops
 MAX_PAUSE_S = 5.0  # before the first policy: nothing is served until then
 MAX_COUNTERS = 200
+UNUSABLE = "unusable"  # lies in the folder where what is kept could not be put in force at the last start
 SUMMARY = "the newest policy is not in force; 'steering status' says why"
 
 log = logger("follow")
@@ -54,6 +55,7 @@ class Following:
         counters: Callable[[], Mapping[str, int]],
     ) -> None:
         self._plan = plan
+        self._unusable = plan.folder / UNUSABLE
         self._status = status
         self._make = make
         self._publish = publish
@@ -110,14 +112,24 @@ class Following:
         self._keeper = keeper_of(self._plan.folder, self._credential, self._live, self._fetcher)
         if not await asyncio.to_thread(self._keeper.load):
             await self._keeper.update()
+        elif self._unusable.exists():
+            with suppress(ServiceUnreachable):  # what is kept, then: it may have been for our settings
+                await self._keeper.update()
         if self._live.bundle is None:
             raise BundleError(self._keeper.error)
 
     def first(self) -> None:
-        """Make what is enforced first.  Raises PolicyUnusable."""
+        """Make what is enforced first.  Raises PolicyUnusable: the next start then asks for a newer bundle first."""
         assert self._live.bundle is not None, "there is one once it has begun"
         self._of = self._live.bundle
-        self.enforced = self._make(self._of)
+        try:
+            self.enforced = self._make(self._of)
+        except PolicyUnusable:
+            with suppress(OSError):
+                self._unusable.touch(mode=0o600)
+            raise
+        with suppress(OSError):
+            self._unusable.unlink(missing_ok=True)
         note(self._status, self.enforced, self._plan.url)
         self._live.subscribe(lambda _: self._changed.set())
 

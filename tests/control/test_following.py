@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from steering.control.errors import PolicyUnusable
 from steering.control.following import SUMMARY, Following
 from steering.control.joining import FollowPlan
@@ -156,6 +158,29 @@ async def test_what_cannot_be_put_in_force_leaves_the_old_rules(tmp_path: Path) 
         last = await rig.publish(MORE)
         await eventually(lambda: made.published == [last])
         await eventually(lambda: (made.status.state, made.status.error) == ("ok", None))
+
+
+async def test_a_start_that_failed_by_what_is_kept_is_mended_by_the_next_bundle(tmp_path: Path) -> None:
+    port = free_port()
+    async with helpers_rig(tmp_path / "control", port=port) as rig:
+        follower = await follower_of(rig, tmp_path)
+        kept = await rig.publish(RULES)
+        follower.broken = PolicyUnusable("a gate", "s")
+        await follower.following.begin()
+        with pytest.raises(PolicyUnusable):
+            follower.following.first()
+    unreached = Follower(follower.plan)  # what is kept is tried again: settings may have been mended meanwhile
+    unreached.broken = follower.broken
+    await unreached.following.begin()
+    with pytest.raises(PolicyUnusable):
+        unreached.following.first()
+    async with helpers_rig(tmp_path / "control", port=port) as rig:
+        mended = await rig.publish(MORE)
+        again = Follower(follower.plan)
+        await again.following.begin()
+        again.following.first()
+        assert again.revision == mended != kept
+        assert list((tmp_path / "follow").glob("unusable")) == []
 
 
 async def test_who_is_revoked_goes_on_and_says_so(tmp_path: Path) -> None:
