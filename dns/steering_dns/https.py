@@ -66,7 +66,7 @@ class HttpsConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._ending = True
-        return self._speaking is not None and self._speaking.waiting > 0
+        return self._choked or (self._speaking is not None and self._speaking.waiting > 0)
 
     def pause_writing(self) -> None:
         self._choked = True
@@ -122,7 +122,7 @@ class HttpsConnection(asyncio.Protocol):
         if self._speaking is None or self._transport.is_closing():
             return
         self.push()
-        if self._ending and not self._speaking.waiting:
+        if self._ending and not self._speaking.waiting and not self._choked:
             self._transport.close()
 
     def _idle_over(self) -> None:
@@ -194,6 +194,7 @@ class _Http1Side:
         self._connection = connection
         self._http1 = Http1()
         self._out = bytearray()
+        self._over = False  # the last request was taken
         self.busy = False
 
     @property
@@ -216,16 +217,14 @@ class _Http1Side:
         """HTTP/1.1 has no way to say so."""
 
     def _serve(self) -> None:
-        serving = True
-        while serving and not self.busy and not self._connection.choked:
+        while not (self._over or self.busy or self._connection.choked):
             request = self._http1.next()
             if request is None:
                 if self._http1.wants_continue:
                     self._out += b"HTTP/1.1 100 Continue\r\n\r\n"
                 return
-            self.busy = True
+            self.busy, self._over = True, not request.keep
             self._answer(request)
-            serving = request.keep
             if len(self._out) >= PIECE_BYTES:  # who asks and does not read is not answered further
                 self._connection.push()
 

@@ -57,7 +57,7 @@ class TcpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client has asked all it wants; what waits is still answered."""
         self._ending = True
-        return self._unanswered > 0
+        return self._unanswered > 0 or self._choked
 
     def pause_writing(self) -> None:
         self._choked = True
@@ -120,7 +120,7 @@ class TcpConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._push()
-        if self._ending and not self._unanswered:
+        if self._ending and not self._unanswered and not self._choked:
             self._transport.close()
 
     def _idle_over(self) -> None:

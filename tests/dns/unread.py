@@ -13,6 +13,7 @@ class Unread(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 9)})
         self.protocol = protocol
         self.written = bytearray()
+        self.closed = False
         self._read = 0
         self._choked = False
         protocol.connection_made(self)
@@ -40,6 +41,7 @@ class Unread(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.closed = True
 
     def abort(self) -> None: ...
