@@ -108,6 +108,8 @@ class Worker:
                 if self._points is not None:
                     self._points.replace_revoked(self._revoked)
             case Kind.PIECE:
+                if gc.isenabled():
+                    gc.collect(1)  # so that little of what is no longer used is frozen below
                 gc.disable()  # one walk over a policy that is half there takes longer than a question may
                 policy = self._assembler.feed(body)
                 if policy is None:
@@ -119,7 +121,8 @@ class Worker:
                 else:
                     old = remains(self._live.policy)
                     next(old, None)
-                    self._live.swap(policy)  # not frozen: so would be the connections of now, for ever
+                    self._live.swap(policy)
+                    gc.freeze()  # the connections of now too: they go by reference counts all the same
                     self._fading = asyncio.create_task(_fade(old))
                 gc.enable()
                 await self._channel.report(revision=policy.revision)
@@ -149,7 +152,8 @@ class Worker:
         )
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not walk it again
-        # Connections come and go by reference counts; cycles are few, and looked for that much more seldom.
+        # Connections come and go by reference counts (tests/inspector/test_server.py); cycles are few, and looked for
+        # that much more seldom.
         gc.set_threshold(10_000, 20, 20)
 
     async def _report_often(self) -> None:

@@ -7,7 +7,7 @@ tunnel, as much for what is opened, and two more descriptors with their buffers 
 from asyncio import AbstractEventLoop
 from socket import socket
 
-from steering.streams.link import Link, Owner
+from steering.streams.link import UNOWNED, Link, Owner
 
 
 class Carried(Link):
@@ -86,6 +86,7 @@ class Carried(Link):
     def close(self) -> None:
         if not self.closed:
             self.closed, self.reading = True, False
+            self.owner = UNOWNED
             self.carrier.close()
 
     def release(self) -> socket:

@@ -335,8 +335,9 @@ class Link:
 
     def _fail(self, error: Exception) -> None:
         if not self.closed:
+            owner = self.owner
             self.close()
-            self.owner.on_lost(error)
+            owner.on_lost(error)
 
     def _cannot_send(self, error: Exception) -> None:
         """The peer takes no more.  It may have answered first (413 and close), so what it sent is read to its end;
@@ -360,4 +361,5 @@ class Link:
         """Give the socket up, unclosed (to a tunnel)."""
         self.closed, self.reading = True, False
         self._watch.close()
+        self.owner = UNOWNED  # who owns a link is held by it: both go with their last user, not by the collector
         return self.sock

@@ -37,6 +37,10 @@ def _new_pipe() -> tuple[int, int] | None:
     return read, write
 
 
+def _unheard(error: OSError | None) -> None:
+    """Takes the place of who listened, once the end is known: what is over goes with its last user."""
+
+
 class End(NamedTuple):
     """A socket and its watch, which both directions share: one reads, the other writes."""
 
@@ -152,6 +156,7 @@ class Direction:
         self._on_end(None)
 
     def stop(self) -> None:
+        self._on_end = _unheard
         if self._pipe is not None:
             for end in self._pipe:
                 os.close(end)
@@ -179,8 +184,9 @@ class Pair:
 
     def _one_ended(self, error: OSError | None) -> None:
         if not self.closed and (error is not None or (self.up.ended and self.down.ended)):
+            on_end = self._on_end
             self.close()
-            self._on_end(error)
+            on_end(error)
 
     @property
     def carried(self) -> int:
@@ -194,3 +200,4 @@ class Pair:
                 end.sock.close()
             self.up.stop()
             self.down.stop()
+            self._on_end = _unheard  # whoever listens holds this pair

@@ -3,15 +3,21 @@
 import asyncio
 import gc
 import os
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
 from pathlib import Path
 from socket import AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SOCK_STREAM, socket
 
 import pytest
 
+from steering.streams.link import Link
+from steering.streams.tunnel import Direction, Pair
+from steering_inspector.preface import Preface
 from steering_inspector.server import own_name
+from steering_inspector.session import Session
 from steering_inspector.settings import Limits
-from tests.inspector.clients import RULES, Rig, Wire, issuer, policy_of, running, until
+from steering_inspector.tunnelled import Tunnelled
+from tests.inspector.clients import RULES, Rig, Wire, dial_tls, issuer, policy_of, running, until
 from tests.inspector.origin import inspector_ca, origin_ca, running_origin
 
 
@@ -29,6 +35,49 @@ async def test_no_descriptor_is_left_behind() -> None:
             await wire.close()
         await until(lambda: not rig.inspector.counters()["connections"])
     await until(lambda: open_files() <= before + 2)
+
+
+async def asks(rig: Rig, host: str) -> None:
+    wire = await rig.open(host)
+    await wire.get(host, "/hello")
+    await wire.close()
+
+
+async def distrusts(rig: Rig, host: str) -> None:
+    link, _ = await dial_tls(rig, rig.explicit, connect=f"{host}:{rig.origin.port}", sni=host, alpn=("other",))
+    link.close()
+
+
+async def leaves(rig: Rig, host: str) -> None:
+    wire = await rig.connect()
+    await wire.send(b"CONNECT ")
+    wire.writer.transport.abort()
+
+
+@pytest.mark.parametrize("host", ["www.example", "pinned.example", "blocked.example"])
+@pytest.mark.parametrize("visit", [asks, distrusts, leaves])
+async def test_a_connection_that_is_over_needs_no_garbage_collector(
+    visit: Callable[[Rig, str], Awaitable[None]], host: str
+) -> None:
+    """It goes by reference counts: memory is given back at once, and a worker may freeze what it has when the rules
+    change, where a cycle would stay for ever.
+    """
+    ours = (Link, Session, Preface, Tunnelled, Pair, Direction)
+    async with running() as rig:
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(3):
+                await visit(rig, host)
+            await until(lambda: not rig.inspector.counters()["connections"])
+            await asyncio.sleep(0)
+            gc.collect()
+            assert [type(thing).__name__ for thing in gc.garbage if isinstance(thing, ours)] == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
 
 
 async def test_clients_are_capped_at_the_limit() -> None:
