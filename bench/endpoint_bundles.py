@@ -3,7 +3,7 @@
     python -m bench.endpoint_bundles [--quick]
 
 A real service, as a process of its own; in this process the helpers, each with a certificate of its own, a stream of
-hints, the real jitter of up to two seconds after a hint, and a new TLS connection for its fetch.  Most make the
+hints, the real jitter of up to two seconds after a hint, and a kept TLS connection for its fetches.  Most make the
 requests that a TUF client makes and go by what the answers say, since a thousand whole ones on one machine would
 measure its processor; some are whole (``real``): TUF, parsing, compiling, and the bundle kept on disk.  All share the
 machine with the service, so the times are upper bounds; what is nobody else's is the processor time, of the service
@@ -97,9 +97,17 @@ class Simulated:
         self._port = int(port)
         self._context = context
         self._targets = -1
+        self._kept: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._kept[1].transport.abort()
+            self._kept = None
 
     async def update(self) -> None:
-        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._context)
+        if self._kept is None or self._kept[0].at_eof():
+            self._kept = await asyncio.open_connection(self._host, self._port, ssl=self._context)
+        reader, writer = self._kept
 
         async def get(path: str) -> bytes:
             writer.write(f"GET /bundle/{path} HTTP/1.1\r\nHost: s\r\nAccept-Encoding: gzip\r\n\r\n".encode())
@@ -118,8 +126,9 @@ class Simulated:
                 content = await get(f"targets/{digest}.policy.json")
                 self._targets = version
                 self._helpers.note(self._number, _revision(content))
-        finally:
-            writer.transport.abort()
+        except BaseException:
+            self.close()
+            raise
 
 
 def _revision(packed: bytes) -> str:

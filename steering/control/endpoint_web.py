@@ -37,6 +37,7 @@ MAX_REQUEST_BYTES = 32_768
 MAX_CONNECTIONS = 20_000
 HANDSHAKE_S, BODY_S, KEEP_ALIVE_S = 10.0, 10.0, 75.0
 EVENT_KEEP_ALIVE_S, WRITE_S = 20.0, 20.0
+CONNECTIONS_EACH = 3  # of a helper: hints, bundles, heartbeats
 PIECE_BYTES = 65_536
 DRAIN_S = 2.0
 OPEN = frozenset(("/authority", "/enrol"))  # to those without a certificate
@@ -151,6 +152,11 @@ def max_connections() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
+def may_keep(listening: int, most: int) -> bool:
+    """Whether there is room for connections that wait for their next request, beside the streams of hints."""
+    return listening * CONNECTIONS_EACH <= most
+
+
 # Who asks
 
 
@@ -159,7 +165,10 @@ def _known(served: ForHelpers) -> Middleware:
     async def known(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in OPEN:
             _device_of(served, request)
-        return await handler(request)
+        response = await handler(request)
+        if not may_keep(len(served.hints), max_connections()):
+            response.force_close()
+        return response
 
     return known
 

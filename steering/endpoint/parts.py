@@ -73,7 +73,7 @@ async def begin(folder: Path, settings: EndpointSettings, credential: Credential
     live, shown = LiveBundle(), Shown(client_context(folder, credential))
     mark = allowed(OWN_MARK) if settings.capture else 0
     settings = replace(settings, limits=replace(settings.limits, mark=mark))
-    fetcher = ServiceFetcher(lambda: shown.context, mark)
+    fetcher = ServiceFetcher(lambda: shown.context, mark, keeps=True)
     stack.callback(fetcher.close)
     keeper = keeper_of(folder, credential, live, fetcher)
     keeper.load()

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from steering.control import endpoint_web
-from steering.control.endpoint_web import MAX_REQUEST_BYTES, PIECE_BYTES
+from steering.control.endpoint_web import MAX_REQUEST_BYTES, PIECE_BYTES, may_keep
 from steering.control.enrolment import MAX_FAILURES
 from steering.endpoint import device
 from steering.endpoint.device import client_context, trusting
@@ -322,3 +322,32 @@ async def test_the_end_of_the_service_ends_hints_at_once(tmp_path: Path) -> None
             await anext(events)
         assert await anext(events, None) is None
         await link.close()
+
+
+@pytest.mark.parametrize(("listening", "keeps"), [(0, True), (332, True), (333, True), (334, False), (20_000, False)])
+def test_connections_are_kept_while_streams_leave_room(listening: int, keeps: bool) -> None:
+    assert may_keep(listening, 999) is keeps
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_where_there_is_no_room_an_answer_ends_its_connection(
+    tmp_path: Path, keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_web, "may_keep", lambda listening, most: keeps)
+    async with helpers_rig(tmp_path / "service") as rig:
+        reader, writer = await asyncio.open_connection(*_place(rig.url), ssl=_unverified())
+        try:
+            writer.write(b"GET /authority HTTP/1.1\r\nHost: s\r\n\r\n" * 2)
+            answers = 0
+            while line := await reader.readline():
+                answers += line.startswith(b"HTTP/1.1 200")
+                if answers == 2:
+                    break
+        finally:
+            writer.transport.abort()
+        assert answers == (2 if keeps else 1)
+
+
+def _place(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("https://").rpartition(":")
+    return host, int(port)

@@ -13,7 +13,7 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthM
 
 from steering.control.device_authority import load_device_authority
 from steering.control.endpoint_tls import EndpointTls, context_of
-from steering.endpoint.bundle.fetch import PIECE_BYTES, ServiceFetcher
+from steering.endpoint.bundle.fetch import KEPT_S, PIECE_BYTES, ServiceFetcher
 from steering.endpoint.device import trusting
 from tests.kit import eventually
 
@@ -195,6 +195,87 @@ async def test_closed_from_another_thread_it_ends_what_is_under_way_and_begins_n
         with pytest.raises(DownloadError, match="the helper is ending"):
             await asyncio.to_thread(fetch)
         assert len(heads) == 1
+
+
+@asynccontextmanager
+async def keeping(folder: Path, answer: Answer) -> AsyncIterator[tuple[str, ServiceFetcher, list[ssl.SSLContext]]]:
+    """url, a fetcher that keeps its connection, and the contexts that it may show: the last is asked for."""
+    async with served(folder, answer) as (url, _, _):
+        contexts = [_trusting(load_device_authority(folder, time.time()).pem)]
+        fetcher = ServiceFetcher(lambda: contexts[-1], keeps=True)
+        try:
+            yield url, fetcher, contexts
+        finally:
+            fetcher.close()
+
+
+def numbered(*, closes: bool = False, silent_after: int = 1 << 30) -> Answer:
+    """Says which connection a request came by, the first one being 0.  silent_after: so many answers on the first."""
+    seen: list[asyncio.StreamWriter] = []
+    answers: list[int] = []
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if writer not in seen:
+            seen.append(writer)
+            answers.append(0)
+        number = seen.index(writer)
+        answers[number] += 1
+        if number == 0 and answers[0] > silent_after:
+            return
+        await whole(b"%d" % number)(writer)
+        if closes:
+            writer.close()
+
+    return answer
+
+
+async def test_a_kept_connection_serves_the_next_session(tmp_path: Path) -> None:
+    async with keeping(tmp_path, numbered()) as (url, fetcher, _):
+        assert [await fetched(fetcher, url) for _ in range(3)] == [b"0"] * 3
+
+
+async def test_a_renewed_certificate_takes_a_new_connection(tmp_path: Path) -> None:
+    async with keeping(tmp_path, numbered()) as (url, fetcher, contexts):
+        assert await fetched(fetcher, url) == b"0"
+        contexts.append(_trusting(load_device_authority(tmp_path, time.time()).pem))
+        assert [await fetched(fetcher, url) for _ in range(2)] == [b"1"] * 2
+
+
+@pytest.mark.parametrize(("later_s", "by"), [(KEPT_S - 1, b"0"), (KEPT_S + 1, b"1"), (-60.0, b"1")])
+async def test_what_was_kept_too_long_is_not_tried(
+    tmp_path: Path, later_s: float, by: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with keeping(tmp_path, numbered()) as (url, fetcher, _):
+        assert await fetched(fetcher, url) == b"0"
+        then = time.time() + later_s
+        monkeypatch.setattr("steering.endpoint.bundle.fetch.time.time", lambda: then)
+        assert await fetched(fetcher, url) == by
+
+
+async def test_where_the_service_let_go_it_is_asked_anew(tmp_path: Path) -> None:
+    async with keeping(tmp_path, numbered(closes=True)) as (url, fetcher, _):
+        assert [await fetched(fetcher, url) for _ in range(3)] == [b"0", b"1", b"2"]
+
+
+async def test_where_nobody_answers_any_more_it_is_asked_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steering.endpoint.bundle.fetch.CONNECT_S", 1.0)
+    async with keeping(tmp_path, numbered(silent_after=2)) as (url, fetcher, _):
+        assert [await fetched(fetcher, url) for _ in range(4)] == [b"0", b"0", b"1", b"1"]
+
+
+async def test_a_new_connection_gets_no_more_time_than_the_session_has(tmp_path: Path) -> None:
+    async with keeping(tmp_path, numbered(silent_after=1)) as (url, fetcher, _):
+        assert await fetched(fetcher, url) == b"0"
+        with pytest.raises(DownloadError, match="took too long"):
+            await fetched(fetcher, url, within_s=0.3)
+        assert await fetched(fetcher, url) == b"1"
+
+
+async def test_after_an_error_nothing_is_kept(tmp_path: Path) -> None:
+    async with keeping(tmp_path, numbered()) as (url, fetcher, _):
+        with pytest.raises(DownloadLengthMismatchError):
+            await fetched(fetcher, url, 0)
+        assert await fetched(fetcher, url) == b"1"
 
 
 async def silence(writer: asyncio.StreamWriter) -> None:
