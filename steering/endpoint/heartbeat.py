@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from steering.endpoint.errors import EndpointError, ServiceRefused
+from steering.endpoint.errors import EndpointError, ServiceRefused, ServiceUnreachable
 from steering.endpoint.service_link import ServiceLink
 from steering.process.logs import logger
 
@@ -43,7 +44,7 @@ class Heartbeat:
         report = dict(self._report())
         report["error"] = str(report.get("error") or "")[:MAX_ERROR]
         try:
-            answer = await self._link.post("/heartbeat", report)
+            answer = await self._tell(report)
         except ServiceRefused as exc:
             self._refused(exc)
         except EndpointError as exc:
@@ -51,6 +52,13 @@ class Heartbeat:
         else:
             self.is_revoked, self.error = bool(answer.get("revoked")), ""
             self.address = str(answer.get("address", ""))
+
+    async def _tell(self, report: Mapping[str, object]) -> dict[str, Any]:
+        """Twice if need be: the kept connection may lead nowhere any more, and to say it again does no harm."""
+        try:
+            return await self._link.post("/heartbeat", report)
+        except ServiceUnreachable:
+            return await self._link.post("/heartbeat", report)
 
     def _refused(self, exc: ServiceRefused) -> None:
         if str(exc) != self.error:

@@ -20,6 +20,7 @@ from steering.endpoint.marking import mark as mark_socket
 from steering.policy.findings import printable
 
 TIMEOUT_S = 20.0
+KEPT_S = 75.0  # a silent connection, as long as the service keeps it: longer than between two heartbeats
 EVENT_SILENCE_S = 50.0  # the service says something every 20 s
 MAX_ANSWER_BYTES = 1 << 20
 MAX_EVENT_LINE = 4096
@@ -37,7 +38,7 @@ class ServiceLink:
         self.url = url
         self._context = context
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=partial(_socket, mark)),
+            connector=aiohttp.TCPConnector(socket_factory=partial(_socket, mark), keepalive_timeout=KEPT_S),
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             headers={"User-Agent": "steering-endpoint"},
             read_bufsize=MAX_EVENT_LINE,

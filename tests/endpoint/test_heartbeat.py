@@ -1,10 +1,15 @@
 """Heartbeats say how the helper is, and bring back whether it is still wanted."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
-from steering.endpoint.errors import ServiceRefused
+import pytest
+
+from steering.endpoint.errors import ServiceRefused, ServiceUnreachable
 from steering.endpoint.heartbeat import MAX_ERROR, Heartbeat
+from steering.endpoint.service_link import ServiceLink
 from tests.control.helpers import helpers_rig, link_of
 from tests.kit import eventually
 
@@ -61,3 +66,25 @@ async def test_nobody_there_is_an_error_and_nothing_more(tmp_path: Path) -> None
         heartbeat = Heartbeat(link, dict)
         await heartbeat.beat()
         assert "cannot be reached" in heartbeat.error and not heartbeat.is_revoked
+
+
+class _Flaky:
+    """Leads nowhere for so many times, then answers."""
+
+    def __init__(self, fails: int) -> None:
+        self.fails = fails
+        self.asked = 0
+
+    async def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        self.asked += 1
+        if self.asked <= self.fails:
+            raise ServiceUnreachable("away")
+        return {"revoked": False, "address": "192.0.2.1"}
+
+
+@pytest.mark.parametrize(("fails", "asked", "error"), [(0, 1, ""), (1, 2, ""), (2, 2, "away")])
+async def test_a_kept_connection_that_leads_nowhere_is_no_error(fails: int, asked: int, error: str) -> None:
+    link = _Flaky(fails)
+    heartbeat = Heartbeat(cast(ServiceLink, link), dict)
+    await heartbeat.beat()
+    assert (link.asked, heartbeat.error) == (asked, error)

@@ -168,3 +168,17 @@ async def test_that_nobody_is_there_is_said_in_words_for_people() -> None:
     finally:
         await link.close()
     assert str(caught.value) == f"{url} cannot be reached: Connection refused"
+
+
+async def test_questions_take_one_connection(tmp_path: Path) -> None:
+    peers: list[object] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers.append(request.transport.get_extra_info("peername"))
+        return web.Response(body=b"{}")
+
+    async with service(tmp_path, web.post("/heartbeat", handler)) as link:
+        for _ in range(3):
+            await link.post("/heartbeat", {})
+        assert peers[:1] * 3 == peers
