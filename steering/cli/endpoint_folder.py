@@ -3,6 +3,7 @@
 Its own modules are imported where they are needed: every command of ``steering`` would wait for them.
 """
 
+import ctypes
 import os
 import sys
 from collections.abc import Mapping
@@ -47,7 +48,11 @@ def endpoint_folder(state: Path | None) -> Path:
 
 
 def is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
+    """Root; on Windows SYSTEM, and administrators who have raised their rights.  Not yet run on a real Windows."""
+    if hasattr(os, "geteuid"):
+        return os.geteuid() == 0
+    shell = getattr(ctypes, "WinDLL")("shell32")  # noqa: B009  typeshed has it for Windows alone
+    return bool(shell.IsUserAnAdmin())
 
 
 def endpoint_settings(folder: Path, overrides: Mapping[str, object] | None = None) -> EndpointSettings:

@@ -1,6 +1,7 @@
 """Which folder a command means, and what is kept there."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -23,6 +24,16 @@ def test_root_s_is_the_computer_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(folders, "is_root", lambda: False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert folders.endpoint_folder(None) == tmp_path / "steering-endpoint"
+
+
+# Constructed: shell32 as Windows documents it, 0 for no.
+@pytest.mark.parametrize(("said", "root"), [(0, False), (1, True)])
+def test_root_on_windows(said: int, root: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = SimpleNamespace(IsUserAnAdmin=lambda: said)
+    libraries = {"shell32": shell}
+    monkeypatch.delattr("os.geteuid", raising=False)
+    monkeypatch.setattr("ctypes.WinDLL", libraries.__getitem__, raising=False)
+    assert folders.is_root() is root
 
 
 async def test_what_is_kept(tmp_path: Path) -> None:
