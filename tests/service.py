@@ -216,20 +216,22 @@ class LiveService:
         """Let the next start take the ports of this one."""
         at = self.addresses
 
-        def helpers(role: Role) -> dict[str, str]:
-            return {"endpoint_listen": at[role.value]} if role.value in at else {}
+        def if_on(role: Role, key: str) -> dict[str, str]:
+            return {key: at[role.value]} if role.value in at else {}
 
         self.settings = over(
             self.settings,
             {
-                "control": {"listen": at[Role.CONTROL.value]} | helpers(Role.ENDPOINT_CONTROL),
+                "control": {"listen": at[Role.CONTROL.value]} | if_on(Role.ENDPOINT_CONTROL, "endpoint_listen"),
                 "inspector": {
                     "listen": at[Role.EXPLICIT.value],
                     "tls_listen": at[Role.TLS.value],
                     "http_listen": at[Role.HTTP.value],
                 }
-                | helpers(Role.ENDPOINT),
-                "dns": {"listen": at[Role.DNS_UDP.value]},
+                | if_on(Role.ENDPOINT, "endpoint_listen"),
+                "dns": {"listen": at[Role.DNS_UDP.value]}
+                | if_on(Role.DNS_TLS, "tls_listen")
+                | if_on(Role.DNS_HTTPS, "https_listen"),
             },
         )
 

@@ -169,6 +169,8 @@ def _any_port(config: Config, role: Role) -> bool:
         Role.TLS: config.inspector.tls_listen,
         Role.HTTP: config.inspector.http_listen,
         Role.ENDPOINT: config.inspector.endpoint_listen,
+        Role.DNS_TLS: config.dns.tls_listen,
+        Role.DNS_HTTPS: config.dns.https_listen,
     }
     return texts.get(role, config.dns.listen).endswith(":0")
 

@@ -34,6 +34,8 @@ SETTINGS = {
     Role.HTTP: "inspector.http_listen",
     Role.DNS_UDP: "dns.listen",
     Role.DNS_TCP: "dns.listen",
+    Role.DNS_TLS: "dns.tls_listen",
+    Role.DNS_HTTPS: "dns.https_listen",
     Role.CONTROL: "control.listen",
     Role.ENDPOINT: "inspector.endpoint_listen",
     Role.ENDPOINT_CONTROL: "control.endpoint_listen",

@@ -18,6 +18,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
     settings = {
         "control": {"endpoint_listen": "127.0.0.1:0", "endpoint_url": "https://s.example:8444"},
         "inspector": {"endpoint_listen": "127.0.0.1:0"},
+        "dns": {"tls_listen": "127.0.0.1:0", "https_listen": "127.0.0.1:0"},
     }
     running = service_in(tmp_path_factory.mktemp("service"), rules_text(RULES), settings).start()
     yield running
