@@ -128,7 +128,9 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
             ended = space.command(
                 *STEERING, "deploy", "--resolver", OFFICE, "--write", files, folder=folder, environment=environment()
             )
-            assert (ended.code, "left out" in ended.err, "note:" in ended.err) == (0, False, False), ended.err
+            # No unit of systemd may look into a temporary folder; all the others are written.
+            left_out = [line.split(":")[0] for line in ended.err.splitlines() if line.startswith("left out ")]
+            assert (ended.code, left_out, "note:" in ended.err) == (0, ["left out systemd"], False), ended.err
             yield Office(folder=folder, space=space, service=service, files=files)
         finally:
             assert space.call(service.stop) == 0
