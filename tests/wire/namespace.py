@@ -71,7 +71,7 @@ class Namespace:
             _do("mount", "--bind", str(source), str(target))
         _do("ip", "link", "set", "lo", "up")
         for address in self._addresses:
-            _do("ip", "address", "add", address, "dev", "lo")
+            _do("ip", "address", "add", address, "dev", "lo", "nodad")  # else IPv6 cannot be bound for an instant
 
     @property
     def network(self) -> Path:
