@@ -71,7 +71,8 @@ class Namespace:
             _do("mount", "--bind", str(source), str(target))
         _do("ip", "link", "set", "lo", "up")
         for address in self._addresses:
-            _do("ip", "address", "add", address, "dev", "lo", "nodad")  # else IPv6 cannot be bound for an instant
+            # Without looking for others that have it: an IPv6 address could not be bound meanwhile.
+            _do("ip", "address", "add", address, "dev", "lo", *(["nodad"] if ":" in address else []))
 
     @property
     def network(self) -> Path:

@@ -53,13 +53,15 @@ class Shell:
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self._process = process
         self._folder = folder
+        self._served = 0
 
     async def type(self, command: str) -> Done:
         """Run ``command``; of one that serves, return when it does."""
         expected = next((text for begun, text in SERVES.items() if begun in command), "")
         if not expected:
             return await self._run(f"{{ {command}\n}} </dev/null 2>&1")
-        log = self._folder / "served"
+        self._served += 1
+        log = self._folder / f"served-{self._served}"  # one each: what another has printed says nothing of this one
         log.touch()
         started = await self._run(f"{command} </dev/null >{shlex.quote(str(log))} 2>&1 &")
         async with asyncio.timeout(WITHIN_S):
