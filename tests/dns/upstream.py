@@ -13,8 +13,6 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from tests.kit import free_port_both
-
 Records = dict[tuple[str, str], list[str]]  # (name with final dot, type) -> rdata texts
 SOA_TEXT = "ns.test. admin.test. 1 3600 600 86400 60"
 
@@ -47,6 +45,21 @@ class Chaos:
         return left != 0
 
 
+def bound_to_both(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """For UDP and for TCP, on one port.  port 0: a free one, taken at once and kept: a port that is only looked for may
+    still be held by a process that another thread is just starting.
+    """
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind((host, port))
+            return udp, socket.create_server((host, udp.getsockname()[1]))
+        except OSError:
+            udp.close()
+            if port:
+                raise
+
+
 @dataclass
 class UpstreamServer:
     records: Records
@@ -60,12 +73,10 @@ class UpstreamServer:
     host: str = "127.0.0.1"
 
     async def __aenter__(self) -> "UpstreamServer":
-        loop = asyncio.get_running_loop()
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind((self.host, self.port or free_port_both(self.host)))
+        udp, tcp = bound_to_both(self.host, self.port)
         self.port = udp.getsockname()[1]
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
-        self._tcp = await asyncio.start_server(self.stream, self.host, self.port)
+        self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
+        self._tcp = await asyncio.start_server(self.stream, sock=tcp)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
